@@ -1,0 +1,29 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test lint pillow12 clean
+
+# Installs anew when the project's requirements change.
+.venv/%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	touch $@
+
+quickstart: .venv/studies
+	$(BIN)/python -m studies quickstart
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+# The "pillow12" profile against the real Pillow 12, in an environment of its own.
+pillow12: .venv/dev
+	rm -rf .venv/pillow12-site
+	$(BIN)/python -m pip install --quiet --no-deps --target .venv/pillow12-site 'pillow==12.*'
+	PYTHONPATH=.venv/pillow12-site $(BIN)/python -m pytest -n 2 tests/test_pixels.py
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

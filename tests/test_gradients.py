@@ -1,0 +1,156 @@
+"""Gradients of first and second order, and the operator under torch's compilers."""
+
+import numpy as np
+import oracles
+import pytest
+import torch
+
+import torchresample as tr
+from torchresample.ops import resample
+from torchresample.profiles import PROFILES
+
+PAIRS = [
+    pytest.param(like, method, antialias, id=f"{like}-{method}-{antialias}")
+    for like, profile in PROFILES.items()
+    for method, spec in profile.methods.items()
+    for antialias in spec.antialias
+]
+
+
+def operator(x, size, method, like, antialias, boundary=None, box=None):
+    """The linear operator itself: skimage's clamp, which follows it, has kinks."""
+    boundary = boundary or (PROFILES[like].boundaries or (None,))[0]
+    return resample(x, size, method, like, antialias, boundary, box, False)
+
+
+@pytest.mark.parametrize(("like", "method", "antialias"), PAIRS)
+def test_gradcheck(rng, like, method, antialias):
+    x = torch.from_numpy(rng.standard_normal((2, 5, 6))).requires_grad_()
+
+    def call(t):
+        return operator(t, (3, 8), method, like, antialias)
+
+    assert torch.autograd.gradcheck(call, x)
+    assert torch.autograd.gradgradcheck(call, x)
+
+
+@pytest.mark.parametrize(("like", "method", "antialias"), PAIRS)
+def test_adjoint(rng, like, method, antialias):
+    """``<A x, y> = <x, A' y>`` at sizes that have full windows, edges and several blocks."""
+    for h, w, *size in [(90, 40, 37, 111), (1, 70, 5, 1)]:
+        x = torch.from_numpy(rng.standard_normal((h, w))).requires_grad_()
+        result = operator(x, size, method, like, antialias)
+        y = torch.from_numpy(rng.standard_normal(size))
+        (gradient,) = torch.autograd.grad(result, x, y)
+        scale = result.abs().sum() + 1
+        assert abs((result * y).sum() - (gradient * x).sum()) <= 1e-12 * scale
+
+
+@pytest.mark.parametrize("boundary", PROFILES["pillow"].boundaries)
+def test_adjoint_of_boundary_rules(rng, boundary):
+    x = torch.from_numpy(rng.standard_normal((9, 30))).requires_grad_()
+    result = operator(x, (4, 77), "lanczos3", "pillow", True, boundary, (0.5, 1.0, 29.5, 8.0))
+    y = torch.from_numpy(rng.standard_normal(result.shape))
+    (gradient,) = torch.autograd.grad(result, x, y)
+    assert abs((result * y).sum() - (gradient * x).sum()) <= 1e-12 * (result.abs().sum() + 1)
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+def test_gradient_equals_interpolate(rng, antialias):
+    x = torch.from_numpy(rng.standard_normal((2, 3, 41, 30))).requires_grad_()
+    y = torch.from_numpy(rng.standard_normal((2, 3, 17, 55)))
+    ours = torch.autograd.grad(
+        tr.resize(x, (17, 55), "bicubic", like="torch", antialias=antialias), x, y
+    )
+    theirs = torch.autograd.grad(oracles.aten(x, (17, 55), "bicubic", antialias), x, y)
+    assert (ours[0] - theirs[0]).abs().max() <= 1e-12 * y.abs().max() * 10
+
+
+def layouts(dtype: torch.dtype) -> list[torch.Tensor]:
+    base = (torch.rand(2, 3, 9, 7) * 255).to(dtype)
+    return [
+        base,
+        base.contiguous(memory_format=torch.channels_last),
+        base[0, 0],
+        base[0].permute(2, 1, 0),
+        torch.stack([base, base], dim=-1)[..., 0],
+        base[:, :, 2:, 1:],
+        base[None, None],
+        base.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)[0],
+    ]
+
+
+# opcheck of torch 2.15 itself warns so, of any operator whose input requires a gradient.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.uint8])
+@pytest.mark.parametrize("box", [None, (0.5, 1.0, 5.0, 6.5)])
+def test_opcheck(rng, dtype, box):
+    for x in layouts(dtype):
+        x = x.requires_grad_() if dtype.is_floating_point else x
+        for method, boundary in (("bicubic", "wrap"), ("nearest", "renormalize")):
+            arguments = (x, (5, 11), method, "pillow", method == "bicubic", boundary, box, False)
+            torch.library.opcheck(resample, arguments)
+
+
+def test_gradients_of_every_layout_agree(rng):
+    for x in layouts(torch.float64):
+        plain = x.clone(memory_format=torch.contiguous_format).requires_grad_()
+        strided = x.detach().requires_grad_()
+        for t in (plain, strided):
+            tr.resize(t, (5, 11), "lanczos3").square().sum().backward()
+        assert torch.allclose(plain.grad, strided.grad, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("like", PROFILES)
+def test_compile_with_changing_sizes(rng, like):
+    def both(x, size):
+        return tr.resize(x, size, like=like) + 1
+
+    torch._dynamo.reset()
+    compiled = torch.compile(both, fullgraph=True)
+    sizes = rng.integers(2, 70, (12, 4))  # more than the 8 recompilations that torch allows
+    for h, w, new_h, new_w in (tuple(int(n) for n in row) for row in sizes):
+        size = (new_h, new_w) if h % 2 else new_h
+        x = torch.from_numpy(rng.random((2, 3, h, w))).requires_grad_()
+        result = compiled(x, size)
+        assert torch.equal(result, both(x, size))
+        compiled_grad = torch.autograd.grad(result.square().sum(), x)[0]
+        assert torch.equal(compiled_grad, torch.autograd.grad(both(x, size).square().sum(), x)[0])
+
+
+def test_compiled_module_and_export(rng):
+    module = tr.Resize(16, "lanczos3", max_size=40)
+    x = torch.from_numpy(rng.random((3, 20, 33))).float()
+    assert torch.equal(torch.compile(module, fullgraph=True)(x), module(x))
+    h, w = torch.export.Dim("h", min=2, max=4000), torch.export.Dim("w", min=2, max=4000)
+
+    class Fixed(torch.nn.Module):
+        def forward(self, x):
+            return tr.resize(x, (16, 24), "lanczos3")
+
+    exported = torch.export.export(Fixed(), (x,), dynamic_shapes=({1: h, 2: w},))
+    y = torch.from_numpy(rng.random((3, 90, 14))).float()
+    assert torch.equal(exported.module()(y), Fixed()(y))
+    assert torch.equal(torch.export.export(module, (x,)).module()(x), module(x))
+
+
+def test_vmap(rng):
+    x = torch.from_numpy(rng.random((3, 20, 5, 33)))
+    mapped = torch.func.vmap(lambda t: tr.resize(t, (7, 9), "bicubic"), in_dims=2)(x)
+    assert torch.equal(mapped, tr.resize(x.movedim(2, 0), (7, 9), "bicubic"))
+
+
+def test_meta_and_fake_tensors():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    x = torch.empty(2, 3, 20, 30, device="meta").contiguous(memory_format=torch.channels_last)
+    result = tr.resize(x, (5, 6))
+    assert result.shape == (2, 3, 5, 6)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    with FakeTensorMode():
+        assert tr.resize(torch.empty(3, 20, 30), 10).shape == (3, 10, 15)
+
+
+def test_integers_have_no_gradient(rng):
+    image = torch.from_numpy(rng.integers(0, 256, (3, 9, 9), dtype=np.uint8))
+    assert not tr.resize(image, 4).requires_grad

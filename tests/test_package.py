@@ -1,0 +1,40 @@
+"""The wheel: what it holds, and that it works away from the checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*command: str, **options) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_wheel_works_away_from_the_checkout(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    source = tmp_path / "source"
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "torchresample", source / "torchresample", ignore=skip)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    options = ["--no-deps", "--no-build-isolation", "--no-index"]
+    run(*pip, "wheel", *options, "--wheel-dir", str(tmp_path), str(source))
+    (wheel,) = tmp_path.glob("torchresample-*.whl")
+    packages = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in packages if not name.endswith(".dist-info")} == {"torchresample"}
+    site = tmp_path / "site"
+    run(*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel))
+    code = (
+        "import torch, torchresample as tr; print(tr.__file__); "
+        "print(tuple(tr.Resize(8, 'lanczos3')(torch.zeros(3, 16, 20)).shape))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    file, shape = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).splitlines()
+    assert Path(file).is_relative_to(site)
+    assert shape == "(3, 8, 10)"

@@ -1,0 +1,10 @@
+"""torchresample: image resizing with the same pixels as Pillow, torch and OpenCV."""
+
+from importlib.metadata import version
+
+from torchresample.functional import resize
+from torchresample.profiles import METHODS, PROFILES
+from torchresample.transforms import Resize
+
+__all__ = ["METHODS", "PROFILES", "Resize", "resize"]
+__version__ = version("torchresample")

@@ -1,0 +1,171 @@
+"""Resampling filters: name -> kernel, radius and source.
+
+A kernel maps distances from the filter's centre, in units of the filter's own grid, to weights.
+Adding a filter is one line in ``FILTERS``; bands, tests and tables iterate the registry.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+
+Kernel = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A separable, even kernel.
+
+    Args:
+        kernel: distance (float64, any shape) -> weight, not normalised.
+        radius: the kernel is zero beyond ``[-radius, radius]``, in source pixels at scale 1.
+        source: the paper or file that defines it.
+        poles: poles of the prefilter that makes a B-spline interpolate; empty for plain filters.
+    """
+
+    kernel: Kernel
+    radius: float
+    source: str
+    poles: tuple[float, ...] = ()
+
+    @cached_property
+    def interpolating(self) -> bool:
+        """Whether resampling onto the same grid returns the samples themselves."""
+        offsets = np.arange(1.0, int(self.radius) + 1)
+        at_samples = self.kernel(np.concatenate([[0.0], offsets, -offsets]))
+        return bool(at_samples[0] == 1 and np.abs(at_samples[1:]).max(initial=0) < 1e-15) or bool(
+            self.poles
+        )
+
+
+def _box(x: np.ndarray) -> np.ndarray:
+    return ((x > -0.5) & (x <= 0.5)).astype(np.float64)
+
+
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.maximum(1.0 - np.abs(x), 0.0)
+
+
+def _sinc(x: np.ndarray) -> np.ndarray:
+    angle = np.pi * x
+    return np.divide(np.sin(angle), angle, out=np.ones_like(angle), where=angle != 0)
+
+
+def _hamming(x: np.ndarray) -> np.ndarray:
+    # Pillow writes the two constants as float literals and the rest in double.
+    window = float(np.float32(0.54)) + float(np.float32(0.46)) * np.cos(np.pi * np.abs(x))
+    return np.where(np.abs(x) < 1, _sinc(np.abs(x)) * window, 0.0)
+
+
+def _lanczos(lobes: int, x: np.ndarray) -> np.ndarray:
+    return np.where((x >= -lobes) & (x < lobes), _sinc(x) * _sinc(x / lobes), 0.0)
+
+
+def _gaussian(x: np.ndarray) -> np.ndarray:
+    sigma = 0.5
+    return np.where(np.abs(x) < 1.5, np.exp(-0.5 * (x / sigma) ** 2), 0.0)
+
+
+def keys(a: float) -> Kernel:
+    """Keys' cubic convolution kernel; ``a`` is its slope at distance 1."""
+
+    def kernel(x: np.ndarray) -> np.ndarray:
+        x = np.abs(x)
+        near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
+        far = (((x - 5) * x + 8) * x - 4) * a
+        return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+    return kernel
+
+
+def _cubic(b: float, c: float, x: np.ndarray) -> np.ndarray:
+    """The two-parameter family of Mitchell and Netravali."""
+    x = np.abs(x)
+    near = ((12 - 9 * b - 6 * c) * x - (18 - 12 * b - 6 * c)) * x * x + (6 - 2 * b)
+    far = ((-(b + 6 * c) * x + (6 * b + 30 * c)) * x - (12 * b + 48 * c)) * x + (8 * b + 24 * c)
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0)) / 6
+
+
+def _piecewise(pieces: tuple[tuple[float, ...], ...], x: np.ndarray) -> np.ndarray:
+    """Polynomials, highest power first, in the distance past each whole number."""
+    x = np.abs(x)
+    interval = np.floor(x)
+    result = np.zeros_like(x)
+    for k, coefficients in enumerate(pieces):
+        result = np.where(interval == k, np.polyval(coefficients, x - k), result)
+    return result
+
+
+def _mks2013(x: np.ndarray) -> np.ndarray:
+    x = np.abs(x)
+    pieces = [17 / 16 - 1.75 * x * x, (1 - x) * (1.75 - x), -0.125 * (x - 2.5) ** 2]
+    return np.select([x < 0.5, x < 1.5, x < 2.5], pieces, 0.0)
+
+
+def _mks2021(x: np.ndarray) -> np.ndarray:
+    x = np.abs(x)
+    pieces = [
+        577 / 576 - 239 / 144 * x * x,
+        (140 * x * x - 379 * x + 239) / 144,
+        -(24 * x * x - 113 * x + 130) / 144,
+        (4 * x * x - 27 * x + 45) / 144,
+        -((2 * x - 9) ** 2) / 1152,
+    ]
+    return np.select([x < 0.5, x < 1.5, x < 2.5, x < 3.5, x < 4.5], pieces, 0.0)
+
+
+def _bspline(degree: int, x: np.ndarray) -> np.ndarray:
+    """Centred B-spline by the Cox-de Boor recursion, which has no cancellation."""
+    if degree == 0:
+        return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
+    half = (degree + 1) / 2
+    left = (half + x) * _bspline(degree - 1, x + 0.5)
+    right = (half - x) * _bspline(degree - 1, x - 0.5)
+    return (left + right) / degree
+
+
+def _roots(*coefficients: float) -> tuple[float, ...]:
+    """The roots inside the unit circle of a reciprocal polynomial."""
+    return tuple(float(r) for r in np.roots(coefficients).real if abs(r) < 1)
+
+
+_LANCZOS = "Duchon 1979, Lanczos filtering in one and two dimensions"
+_UNSER = "Unser, Aldroubi & Eden 1993, B-spline signal processing"
+_PANOTOOLS = "Helmut Dersch, Panorama Tools (math.c)"
+_MKS = "Costella 2021, The magic kernel"
+_CUBICS = "Mitchell & Netravali 1988, Reconstruction filters in computer graphics"
+
+_SPLINE16 = ((1, -9 / 5, -1 / 5, 1), (-1 / 3, 4 / 5, -7 / 15, 0))
+_SPLINE36 = (
+    (13 / 11, -453 / 209, -3 / 209, 1),
+    (-6 / 11, 270 / 209, -156 / 209, 0),
+    (1 / 11, -45 / 209, 26 / 209, 0),
+)
+_SPLINE64 = (
+    (49 / 41, -6387 / 2911, -3 / 2911, 1),
+    (-24 / 41, 4032 / 2911, -2328 / 2911, 0),
+    (6 / 41, -1008 / 2911, 582 / 2911, 0),
+    (-1 / 41, 168 / 2911, -97 / 2911, 0),
+)
+
+FILTERS: dict[str, Filter] = {
+    "box": Filter(_box, 0.5, "Pillow Resample.c"),
+    "bilinear": Filter(_triangle, 1.0, "Pillow Resample.c"),
+    "hamming": Filter(_hamming, 1.0, "Pillow Resample.c"),
+    "bicubic": Filter(keys(-0.5), 2.0, "Keys 1981, Cubic convolution interpolation"),
+    "catmull-rom": Filter(partial(_cubic, 0, 0.5), 2.0, "Catmull & Rom 1974"),
+    "mitchell": Filter(partial(_cubic, 1 / 3, 1 / 3), 2.0, _CUBICS),
+    "bspline": Filter(partial(_cubic, 1, 0), 2.0, "Hou & Andrews 1978, Cubic splines"),
+    "gaussian": Filter(_gaussian, 1.5, "TensorFlow sampling_kernels.h, radius 1.5, sigma 0.5"),
+    **{f"lanczos{n}": Filter(partial(_lanczos, n), float(n), _LANCZOS) for n in (2, 3, 4, 5)},
+    "spline16": Filter(partial(_piecewise, _SPLINE16), 2.0, _PANOTOOLS),
+    "spline36": Filter(partial(_piecewise, _SPLINE36), 3.0, _PANOTOOLS),
+    "spline64": Filter(partial(_piecewise, _SPLINE64), 4.0, _PANOTOOLS),
+    "mks2013": Filter(_mks2013, 2.5, _MKS),
+    "mks2021": Filter(_mks2021, 4.5, _MKS),
+    "spline2": Filter(partial(_bspline, 2), 1.5, _UNSER, _roots(1, 6, 1)),
+    "spline3": Filter(partial(_bspline, 3), 2.0, _UNSER, _roots(1, 4, 1)),
+    "spline4": Filter(partial(_bspline, 4), 2.5, _UNSER, _roots(1, 76, 230, 76, 1)),
+    "spline5": Filter(partial(_bspline, 5), 3.0, _UNSER, _roots(1, 26, 66, 26, 1)),
+}

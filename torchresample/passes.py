@@ -1,0 +1,119 @@
+"""What a profile is made of: methods that build bands, and passes that say how sums are stored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from torchresample.bands import Axis, Band
+
+HORIZONTAL, VERTICAL = -1, -2
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One band applied along one axis, and how its exact sums become stored values.
+
+    Args:
+        dim: ``HORIZONTAL`` or ``VERTICAL``.
+        band: integer-valued weights where ``rule`` is ``"fixed"`` or ``"floor"``.
+        store: dtype of the result; ``None`` keeps the sums (floating, see ``cpu.sum_dtype``).
+        rule: ``"fixed"``: ``floor(sum / 2**bits + 1/2)``; ``"floor"``: ``floor(sum / 2**bits)``;
+            ``"half-even"`` and ``"half-away"``: to the nearest integer, by how ties go;
+            ``"mean"``: ``sum * float32(1 / count)`` in float32, then half-even.
+            Integers are clamped to the range of ``store``.
+        bits: see ``rule``.
+        count: see ``rule``.
+        sums: ``"exact"`` in any order; ``"float32"`` and ``"float64"``: in the order of the taps,
+            rounded to that type after each product and each sum; ``"floor16"``: each product is
+            divided by ``2**16`` and floored before it is added.
+    """
+
+    dim: int
+    band: Band
+    store: torch.dtype | None = None
+    rule: str = "half-even"
+    bits: int = 0
+    count: int = 1
+    sums: str = "exact"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method as one profile does it.
+
+    Args:
+        band: ``(axis, antialias, boundary) -> Band``; ``None`` where a profile plans both axes
+            together.
+        antialias: the values that may be asked for, the default first.
+        skip: whether an axis whose size is unchanged is left alone.
+    """
+
+    band: Callable[[Axis, bool, str | None], Band] | None
+    antialias: tuple[bool, ...] = (True, False)
+    skip: bool = True
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything a plan depends on: one method on two axes, for one dtype.
+
+    ``channels`` is ``image.shape[-3]``; OpenCV's rounding depends on it.
+    """
+
+    name: str
+    method: Method
+    axis_y: Axis
+    axis_x: Axis
+    antialias: bool
+    boundary: str | None
+    dtype: torch.dtype
+    channels: int
+
+    def band(self, axis: Axis) -> Band:
+        return self.method.band(axis, self.antialias, self.boundary)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A library's conventions.
+
+    Args:
+        source: the library and version, or the file, that it reproduces.
+        methods: what the profile has, by name.
+        plan: the passes of a request, in order.
+        boundaries: the boundary rules that may be asked for, the default first; empty where the
+            library leaves no choice.
+        clips: whether float results of overshooting methods are clamped to the image's own range.
+        single_boxes: whether box edges are kept as float32.
+    """
+
+    source: str
+    methods: dict[str, Method]
+    plan: Callable[[Request], tuple[Pass, ...]]
+    boundaries: tuple[str, ...] = ()
+    clips: bool = False
+    single_boxes: bool = False
+
+    def axis(self, n_in: int, n_out: int, lo: float, hi: float) -> Axis:
+        """The axis with this profile's precision of box edges."""
+        if self.single_boxes:
+            # Pillow parses the box as C floats, and subtracts them as such.
+            low, high = np.float32(lo), np.float32(hi)
+            return Axis(n_in, n_out, float(low), float(low) + float(high - low))
+        return Axis(n_in, n_out, lo, hi)
+
+    def default_antialias(self, method: str, dtype: torch.dtype) -> bool:
+        """What ``antialias=None`` means."""
+        choices = self.methods[method].antialias
+        # scikit-image smooths floats before order 0, but not integers, which may be labels.
+        if method == "nearest" and len(choices) > 1:
+            return dtype.is_floating_point
+        return choices[0]
+
+
+def quantized(band: Band, bits: int) -> Band:
+    """Weights times ``2**bits``, rounded half away from zero."""
+    scaled = band.weight * 2.0**bits
+    return replace(band, weight=np.trunc(scaled + np.copysign(0.5, scaled)))

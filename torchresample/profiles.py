@@ -1,0 +1,259 @@
+"""Profiles: whose pixels a resize reproduces. Conventions and arithmetic, as data."""
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from torchresample import opencv
+from torchresample.bands import (
+    BOUNDARIES,
+    Axis,
+    Band,
+    Rows,
+    filter_band,
+    filter_rows,
+    folded_band,
+    overlap_rows,
+    select_band,
+    spline_prefilter,
+    window_band,
+)
+from torchresample.filters import FILTERS, Filter, keys
+from torchresample.opencv import accumulated_nearest, final_store
+from torchresample.passes import HORIZONTAL, VERTICAL, Method, Pass, Profile, Request, quantized
+
+METHODS: dict[str, str] = {
+    "nearest": "the pixel under the output's centre (torch and opencv: under its corner)",
+    "nearest-exact": "the pixel under the output's centre",
+    "area": "mean over the output pixel's footprint (torch: adaptive_avg_pool2d)",
+    "linear-exact": "OpenCV INTER_LINEAR_EXACT: bilinear in 8-bit fixed point",
+    **{name: filter_.source for name, filter_ in FILTERS.items()},
+}
+"""Every method: name -> what it is, or the paper or file that defines it."""
+
+_PLAIN = {name: f for name, f in FILTERS.items() if not f.poles}
+_PILLOW_FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos3", "mks2013", "mks2021")
+PILLOW_BITS = 22
+
+
+def _tf_filter(filter_: Filter, axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    return filter_band(filter_, axis, antialias, "renormalize")
+
+
+def _in_order(request: Request, vertical_first: bool = False) -> list[tuple[int, Axis]]:
+    axes = [(HORIZONTAL, request.axis_x), (VERTICAL, request.axis_y)]
+    axes = axes[::-1] if vertical_first else axes
+    return [(dim, axis) for dim, axis in axes if not (request.method.skip and axis.unchanged)]
+
+
+def _plan_pillow(always_horizontal_first: bool, request: Request) -> tuple[Pass, ...]:
+    fewer_rows = request.axis_y.n_in - request.axis_y.n_out
+    fewer_columns = request.axis_x.n_in - request.axis_x.n_out
+    vertical_first = fewer_rows > 0 and fewer_rows > 2 * fewer_columns
+    dtype, passes = request.dtype, []
+    for dim, axis in _in_order(request, vertical_first and not always_horizontal_first):
+        band = request.band(axis)
+        if band.selects and dtype == torch.uint16 and request.name in ("nearest", "nearest-exact"):
+            # Mode I;16 takes Pillow's general affine transform, which multiplies.
+            band = select_band(axis.n_in, np.floor(axis.centres))
+        if dtype.is_floating_point or band.selects:
+            passes.append(Pass(dim, band))
+        elif dtype == torch.uint8:
+            fixed = quantized(band, PILLOW_BITS)
+            passes.append(Pass(dim, fixed, dtype, "fixed", bits=PILLOW_BITS))
+        else:  # modes I;16 and I: sums in double, the image between the passes is an integer
+            passes.append(Pass(dim, band, dtype, "half-away", sums="float64"))
+    return tuple(passes)
+
+
+def _plan_torch(request: Request) -> tuple[Pass, ...]:
+    if request.name in ("nearest", "nearest-exact"):
+        return _plan_torch_nearest(request)
+    # ATen has no integer area; its mean is rounded once, like the other integer dtypes.
+    if request.dtype != torch.uint8 or request.name == "area":
+        return _plan_rounded(request)
+    passes = []
+    for dim, axis in _in_order(request):
+        band = request.band(axis)
+        bits = _int16_bits(float(band.weight.max()))
+        passes.append(Pass(dim, quantized(band, bits), torch.uint8, "fixed", bits=bits))
+    return tuple(passes)
+
+
+def _int16_bits(largest: float) -> int:
+    """The most fraction bits with which an axis' weights fit int16, at most 22.
+
+    Source: ATen ``UpSampleKernel.cpp``, ``_compute_index_ranges_int16_weights``.
+    """
+    return next((p for p in range(22) if int(0.5 + largest * 2.0 ** (p + 1)) >= 2**15), 22)
+
+
+def _plan_rounded(request: Request) -> tuple[Pass, ...]:
+    """Real-valued passes, and one rounding (half to even) at the end for integers."""
+    bands = [(dim, request.band(axis)) for dim, axis in _in_order(request)]
+    if all(band.selects for _, band in bands):
+        return tuple(Pass(dim, band) for dim, band in bands)
+    stores = [None] * (len(bands) - 1) + [final_store(request.dtype)]
+    return tuple(Pass(dim, band, store) for (dim, band), store in zip(bands, stores, strict=True))
+
+
+def _area_band(axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    return window_band(overlap_rows(axis), axis.n_in)
+
+
+def _pillow_nearest(axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    return accumulated_nearest(axis)
+
+
+def _plan_torch_nearest(request: Request) -> tuple[Pass, ...]:
+    """ATen has two kernels, which round differently where a position falls on a pixel's edge.
+
+    Source: ATen ``UpSampleKernel.cpp``, ``_use_vectorized_kernel_cond_2d``, for contiguous input.
+    """
+    general = request.axis_y.n_out + request.axis_x.n_out > 128
+    real = np.float64 if general and request.dtype == torch.float64 else np.float32
+
+    def band(axis: Axis) -> Band:
+        scale = real((axis.hi - axis.lo) / axis.n_out)
+        if request.name == "nearest":
+            position = np.arange(axis.n_out).astype(real) * scale
+        elif general:  # a fused multiply-add, then half a pixel added back in double
+            fused = (np.arange(axis.n_out) + 0.5) * float(scale) - 0.5
+            position = fused.astype(real) + 0.5
+        else:
+            position = (np.arange(axis.n_out) + 0.5) * float(scale)
+        return select_band(axis.n_in, np.floor(axis.lo + position.astype(np.float32)))
+
+    return tuple(Pass(dim, band(axis)) for dim, axis in _in_order(request))
+
+
+def _torch_area(axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    """``adaptive_avg_pool2d``: every pixel that the footprint touches counts in full."""
+    span, j = axis.hi - axis.lo, np.arange(axis.n_out)
+    first = np.floor(axis.lo + j * span / axis.n_out).astype(np.int64)
+    stop = np.ceil(axis.lo + (j + 1) * span / axis.n_out).astype(np.int64)
+    k = np.arange((stop - first).max())
+    weight = (k < (stop - first)[:, None]).astype(np.float64)
+    return window_band(Rows(first, weight), axis.n_in)
+
+
+def _tf_nearest(axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    """Source: TensorFlow ``resize_nearest_neighbor_op.cc`` with half-pixel centres, in float32."""
+    scale = np.float32(axis.hi - axis.lo) / np.float32(axis.n_out)
+    centre = np.arange(axis.n_out, dtype=np.float32) + np.float32(0.5)
+    return select_band(axis.n_in, np.floor(np.float32(axis.lo) + centre * scale))
+
+
+def _skimage_band(order: int, axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    """``skimage.transform.resize``: a Gaussian, a spline prefilter, then the spline.
+
+    Source: scikit-image ``_warps.py``, ``resize``; scipy ``ndimage.zoom`` with ``grid_mode``.
+    """
+    sigma = max(0.0, (axis.scale - 1) / 2)
+    rows = _skimage_spline(order, axis, boundary)
+    if not antialias or sigma == 0:
+        return folded_band(rows, axis.n_in, boundary) if order else _as_selection(rows, axis)
+    if boundary != "wrap":
+        # The Gaussian is evaluated inside the image only, and the spline extends its result.
+        folded = folded_band(rows, axis.n_in, boundary)
+        rows = Rows(folded.start, folded.weight)
+    return folded_band(rows.convolved(_gaussian_kernel(sigma)), axis.n_in, boundary)
+
+
+def _as_selection(rows: Rows, axis: Axis) -> Band:
+    return select_band(axis.n_in, rows.first)
+
+
+def _gaussian_kernel(sigma: float) -> np.ndarray:
+    reach = int(4.0 * sigma + 0.5)
+    kernel = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
+    return kernel / kernel.sum()
+
+
+def _skimage_spline(order: int, axis: Axis, boundary: str | None) -> Rows:
+    if order == 0:
+        return Rows(np.floor(axis.centres).astype(np.int64), np.ones((axis.n_out, 1)))
+    if order == 1:
+        return filter_rows(FILTERS["bilinear"].kernel, 1.0, axis, False)
+    spline = FILTERS[f"spline{order}"]
+    rows = filter_rows(spline.kernel, spline.radius, axis, False)
+    prefilter = spline_prefilter(spline.poles)
+    if boundary not in ("edge", "constant"):
+        return rows.convolved(prefilter)
+    # These two have no exact initial condition: scipy pads by 12 pixels and filters that.
+    padding = 12
+    ends = "symmetric" if boundary == "edge" else "reflect"
+    padded = Rows(rows.first + padding, rows.weight).convolved(prefilter)
+    band = folded_band(padded, axis.n_in + 2 * padding, ends)
+    return Rows(band.start - padding, band.weight)
+
+
+def _pillow(source: str, always_horizontal_first: bool) -> Profile:
+    methods = {
+        "nearest": Method(_pillow_nearest, (False,)),
+        "nearest-exact": Method(_pillow_nearest, (False,)),
+        "area": Method(_area_band, (True,)),
+    }
+    for name, filter_ in _PLAIN.items():
+        # Pillow skips an unchanged axis whatever its filter, even those that would sharpen it.
+        skip = filter_.interpolating or name in _PILLOW_FILTERS
+        methods[name] = Method(partial(filter_band, filter_), (True, False), skip)
+    plan = partial(_plan_pillow, always_horizontal_first)
+    return Profile(source, methods, plan, tuple(BOUNDARIES), single_boxes=True)
+
+
+def _torch_bicubic(axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    # ATen uses Keys' a = -0.5 with antialias, as Pillow does, and -0.75 without, as OpenCV does.
+    a = -0.5 if antialias else -0.75
+    return _torch_filter(Filter(keys(a), 2.0, "ATen UpSample.h"), axis, antialias, boundary)
+
+
+def _torch_filter(filter_: Filter, axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    return filter_band(filter_, axis, antialias, "renormalize" if antialias else "edge")
+
+
+PROFILES: dict[str, Profile] = {
+    "pillow": _pillow("Pillow 13, Image.resize", always_horizontal_first=False),
+    "pillow12": _pillow("Pillow up to 12, Image.resize", always_horizontal_first=True),
+    "torch": Profile(
+        "torch.nn.functional.interpolate on the CPU, antialias=True unless asked otherwise",
+        {
+            "nearest": Method(None, (False,)),
+            "nearest-exact": Method(None, (False,)),
+            "area": Method(_torch_area, (True,)),
+            "bilinear": Method(partial(_torch_filter, FILTERS["bilinear"])),
+            "bicubic": Method(_torch_bicubic),
+            "lanczos3": Method(partial(_torch_filter, FILTERS["lanczos3"]), (True,)),
+        },
+        _plan_torch,
+    ),
+    "opencv": Profile("OpenCV 5.0 and 4.14 wheels, cv2.resize", opencv.METHODS, opencv.plan),
+    "skimage": Profile(
+        "scikit-image 0.26, skimage.transform.resize with preserve_range",
+        {
+            "nearest": Method(partial(_skimage_band, 0)),
+            "bilinear": Method(partial(_skimage_band, 1)),
+            **{f"spline{n}": Method(partial(_skimage_band, n)) for n in (2, 3, 4, 5)},
+        },
+        _plan_rounded,
+        ("reflect", "symmetric", "edge", "wrap", "constant"),
+        clips=True,
+    ),
+    "tf": Profile(
+        "tf.image.resize and jax.image.resize (which antialiases by default)",
+        {
+            "nearest": Method(_tf_nearest, (False,)),
+            **{
+                name: Method(
+                    partial(_tf_filter, FILTERS[name]),
+                    (False, True),
+                    FILTERS[name].interpolating,
+                )
+                for name in ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchell")
+            },
+        },
+        _plan_rounded,
+    ),
+}
+"""Whose pixels: name -> conventions and arithmetic."""
