@@ -35,6 +35,7 @@ METHODS: dict[str, str] = {
 _PLAIN = {name: f for name, f in FILTERS.items() if not f.poles}
 _PILLOW_FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos3", "mks2013", "mks2021")
 PILLOW_BITS = 22
+_KEYS_075 = Filter(keys(-0.75), 2.0, "ATen UpSample.h, cubic_convolution1 and 2")
 
 
 def _tf_filter(filter_: Filter, axis: Axis, antialias: bool, boundary: str | None) -> Band:
@@ -76,7 +77,12 @@ def _plan_torch(request: Request) -> tuple[Pass, ...]:
     passes = []
     for dim, axis in _in_order(request):
         band = request.band(axis)
-        bits = _int16_bits(float(band.weight.max()))
+        largest = band.weight.max()
+        if request.name == "bicubic" and not request.antialias:
+            # ATen notes the largest weight before it moves those outside onto the edge, and after.
+            rows = filter_rows(_KEYS_075.kernel, _KEYS_075.radius, axis, False)
+            largest = max(largest, rows.weight.max())
+        bits = _int16_bits(float(largest))
         passes.append(Pass(dim, quantized(band, bits), torch.uint8, "fixed", bits=bits))
     return tuple(passes)
 
@@ -205,8 +211,8 @@ def _pillow(source: str, always_horizontal_first: bool) -> Profile:
 
 def _torch_bicubic(axis: Axis, antialias: bool, boundary: str | None) -> Band:
     # ATen uses Keys' a = -0.5 with antialias, as Pillow does, and -0.75 without, as OpenCV does.
-    a = -0.5 if antialias else -0.75
-    return _torch_filter(Filter(keys(a), 2.0, "ATen UpSample.h"), axis, antialias, boundary)
+    filter_ = FILTERS["bicubic"] if antialias else _KEYS_075
+    return _torch_filter(filter_, axis, antialias, boundary)
 
 
 def _torch_filter(filter_: Filter, axis: Axis, antialias: bool, boundary: str | None) -> Band:
