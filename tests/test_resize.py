@@ -74,11 +74,33 @@ def test_empty_batches_work():
     assert tr.resize(np.empty((20, 30, 0)), 10).shape == (10, 15, 0)
 
 
+NUMBERS = [torch.uint8, torch.uint16, torch.int16, torch.int32]
+NUMBERS += [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("like", tr.PROFILES)
+def test_every_dtype_agrees_with_double(rng, like, dtype):
+    # Far enough from 0 and 255 that no filter overshoots them, so that nothing is clamped.
+    values = torch.from_numpy(rng.integers(100, 157, (3, 20, 30)))
+    for method in set(tr.PROFILES[like].methods) - {"nearest", "nearest-exact"}:
+        for size in ((5, 90), (20, 7), (31, 30)):
+            exact = tr.resize(values.double(), size, method, like=like)
+            result = tr.resize(values.to(dtype), size, method, like=like)
+            assert result.dtype == dtype
+            # Integers are rounded after each pass, whose filter may double what the first lost.
+            bound = 1.5 + 0.5 * (dtype == torch.uint8)  # and its weights have as few as 8 bits
+            if dtype.is_floating_point:
+                bound = max(torch.finfo(dtype).eps, 2.0**-16) * 256
+            assert (result.double() - exact).abs().max() <= bound, (method, size)
+
+
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.uint32, torch.int64, torch.uint64])
 def test_nearest_gathers_every_real_dtype(rng, dtype):
     labels = torch.from_numpy(rng.integers(0, 100, (20, 30)))
-    expected = tr.resize(labels.to(torch.uint8), (7, 50), "nearest").to(dtype)
-    assert torch.equal(tr.resize(labels.to(dtype), (7, 50), "nearest"), expected)
+    for like in tr.PROFILES:
+        expected = tr.resize(labels.to(torch.uint8), (7, 50), "nearest", like=like).to(dtype)
+        assert torch.equal(tr.resize(labels.to(dtype), (7, 50), "nearest", like=like), expected)
 
 
 def test_nearest_keeps_large_labels(rng):

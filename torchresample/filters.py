@@ -55,7 +55,8 @@ def _sinc(x: np.ndarray) -> np.ndarray:
 def _hamming(x: np.ndarray) -> np.ndarray:
     # Pillow writes the two constants as float literals and the rest in double.
     window = float(np.float32(0.54)) + float(np.float32(0.46)) * np.cos(np.pi * np.abs(x))
-    return np.where(np.abs(x) < 1, _sinc(np.abs(x)) * window, 0.0)
+    inside = np.where(x == 0, 1.0, _sinc(np.abs(x)) * window)
+    return np.where(np.abs(x) < 1, inside, 0.0)
 
 
 def _lanczos(lobes: int, x: np.ndarray) -> np.ndarray:

@@ -271,16 +271,19 @@ def _resize_tensor(
     if boundary is None and profile.boundaries:
         boundary = profile.boundaries[0]
     out = resample(image, (new_h, new_w), method, like, antialias, boundary, box, False)
-    return _clipped(out, image, boundary) if profile.clips and out.numel() else out
+    overshoots = profile.clips and not (method in _NEAREST and not antialias)
+    return _clipped(out, image, boundary) if overshoots and out.numel() else out
 
 
 def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
     """Clamp to the range of each image (its channels together), as scikit-image does."""
+    if image.dtype == torch.uint16:  # torch has no minimum of it
+        return _clipped(out.int(), image.int(), boundary).to(torch.uint16)
     dims = tuple(range(-min(image.ndim, 3), 0))
-    known = image if not image.is_floating_point() else image.masked_fill(image.isnan(), math.inf)
-    low = known.amin(dims, keepdim=True)
-    known = image if not image.is_floating_point() else image.masked_fill(image.isnan(), -math.inf)
-    high = known.amax(dims, keepdim=True)
+    low = high = image
+    if image.is_floating_point():  # NaN is no bound
+        low, high = image.nan_to_num(math.inf), image.nan_to_num(-math.inf)
+    low, high = low.amin(dims, keepdim=True), high.amax(dims, keepdim=True)
     if boundary == "constant":
         # The zeros outside count as part of the image where the result reaches them.
         reached = (out.amin(dims, keepdim=True) <= 0) & (out.amax(dims, keepdim=True) >= 0)
