@@ -34,6 +34,21 @@ OPENCV_METHODS = {
 }
 
 
+def aten_has_lanczos() -> bool:
+    """Whether this torch has it (from 2.15 on)."""
+    try:
+        F.interpolate(
+            torch.zeros(1, 1, 2, 2, dtype=torch.uint8), (2, 3), mode="lanczos", antialias=True
+        )
+    except (NotImplementedError, ValueError):
+        return False
+    return True
+
+
+if not aten_has_lanczos():
+    ATEN_METHODS.remove(("lanczos3", True))
+
+
 def random_sizes(rng: np.random.Generator, largest: int = 400) -> tuple[int, ...]:
     """``h, w, new_h, new_w``; half of them small, where edges and ties are."""
     return tuple(

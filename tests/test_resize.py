@@ -274,6 +274,8 @@ class Photographs(torch.utils.data.Dataset):
         return self.transform(PIL.Image.new("RGB", (20, 30), (i, 2 * i, 3 * i)))
 
 
+# Python 3.12 warns of every fork beside threads, which is what a DataLoader does by default.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_data_loader_workers(context):
     loader = DataLoader(Photographs(), batch_size=3, num_workers=2, multiprocessing_context=context)
