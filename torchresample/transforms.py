@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import v2
 
 from torchresample import functional
-from torchresample.functional import Box, Size
+from torchresample.checks import Box, Method, Size, check_options
 
 
 class Resize(v2.Transform):
@@ -25,7 +25,7 @@ class Resize(v2.Transform):
     def __init__(
         self,
         size: Size | None,
-        method: str = "bilinear",
+        method: Method = "bilinear",
         *,
         like: str = "pillow",
         antialias: bool | None = None,
@@ -34,7 +34,7 @@ class Resize(v2.Transform):
         boundary: str | None = None,
     ) -> None:
         super().__init__()
-        self.method = functional.check_options(size, method, like, antialias, max_size, boundary)
+        self.method = check_options(size, method, like, antialias, max_size, boundary)
         self.size, self.like, self.antialias, self.box = size, like, antialias, box
         self.max_size, self.boundary = max_size, boundary
 

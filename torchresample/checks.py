@@ -1,0 +1,170 @@
+"""What ``resize`` accepts: every check of names, sizes and boxes, and the size of a result."""
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+
+from torchresample.profiles import METHODS, PROFILES
+
+Size = int | Sequence[int]
+Box = Sequence[float]
+Method = str | InterpolationMode | PIL.Image.Resampling
+
+_ENUM_NAMES = {
+    **{member: member.name.lower() for member in PIL.Image.Resampling},
+    PIL.Image.Resampling.LANCZOS: "lanczos3",
+    **{member: member.value for member in InterpolationMode},
+    InterpolationMode.LANCZOS: "lanczos3",
+}
+NEAREST = ("nearest", "nearest-exact")
+_DTYPES = (
+    torch.uint8,
+    torch.uint16,
+    torch.int16,
+    torch.int32,
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+)
+
+
+def check_options(
+    size: Size | None,
+    method: Method,
+    like: str,
+    antialias: bool | None,
+    max_size: int | None,
+    boundary: str | None,
+) -> str:
+    """Check what can be checked without an image; returns the method's name."""
+    _check_size(size, max_size)
+    profile = PROFILES[_known("like", like, PROFILES)]
+    name = _known("method", _method_name(method), METHODS)
+    if name not in profile.methods:
+        others = [key for key, other in PROFILES.items() if name in other.methods]
+        raise ValueError(
+            f"method must be one that like={like!r} has, {listed(profile.methods)}, "
+            f"got {name!r} (which {listed(others)} have)"
+        )
+    if antialias is not None and not isinstance(antialias, bool):
+        raise TypeError(f"antialias must be True, False or None, got {antialias!r}")
+    if antialias is not None and antialias not in profile.methods[name].antialias:
+        raise ValueError(
+            f"antialias must be {not antialias} or None for method {name!r} of like={like!r}, "
+            f"got {antialias}"
+        )
+    if boundary is not None:
+        _known(f"boundary of like={like!r}", boundary, profile.boundaries)
+    return name
+
+
+def _method_name(method: Method) -> str:
+    if isinstance(method, (PIL.Image.Resampling, InterpolationMode)):
+        return _ENUM_NAMES[method]
+    if not isinstance(method, str):
+        raise TypeError(
+            "method must be a name, an InterpolationMode or a PIL.Image.Resampling (an int means "
+            f"different filters to Pillow and OpenCV), got {method!r}"
+        )
+    return method
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"
+
+
+def _known(argument: str, name: str, names: Iterable[str]) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} must be a string, got {name!r}")
+    if name not in names:
+        close = difflib.get_close_matches(name, names, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"{argument} must be one of {listed(names)}, got {name!r}{hint}")
+    return name
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, torch.SymInt, np.integer)) and not isinstance(value, bool)
+
+
+def _check_size(size: Size | None, max_size: int | None) -> None:
+    if max_size is not None and not _is_whole(max_size):
+        raise TypeError(f"max_size must be an int or None, got {max_size!r}")
+    if max_size is not None and max_size < 1:
+        raise ValueError(f"max_size must be at least 1, got {max_size}")
+    if size is None:
+        if max_size is None:
+            raise ValueError("size must be given where max_size is not, got None")
+        return
+    sides = (size,) if _is_whole(size) else size
+    if not isinstance(sides, Sequence) or not all(_is_whole(side) for side in sides):
+        raise TypeError(f"size must be an int or (h, w) of ints, got {size!r}")
+    if len(sides) not in (1, 2):
+        raise ValueError(f"size must be an int or (h, w), got {size!r}")
+    if any(side < 1 for side in sides):
+        raise ValueError(f"size must be at least 1 pixel, got {size!r}")
+    if max_size is None:
+        return
+    if len(sides) == 2:
+        raise ValueError(f"max_size must be None where size is (h, w), got {max_size}")
+    if max_size <= sides[0]:
+        raise ValueError(f"max_size must be above size, {sides[0]}, got {max_size}")
+
+
+def check_box(box: Box | None, h: int, w: int) -> tuple[float, ...] | None:
+    if box is None:
+        return None
+    if isinstance(box, str) or not isinstance(box, (Sequence, np.ndarray)) or len(box) != 4:
+        raise TypeError(f"box must be (left, top, right, bottom), got {box!r}")
+    if any(isinstance(v, bool) or not isinstance(v, (int, float, np.number)) for v in box):
+        raise TypeError(f"box must hold four numbers, got {box!r}")
+    left, top, right, bottom = (float(v) for v in box)
+    if not all(math.isfinite(v) for v in (left, top, right, bottom)):
+        raise ValueError(f"box must be finite, got {box!r}")
+    if left >= right or top >= bottom:
+        raise ValueError(f"box must have left < right and top < bottom, got {box!r}")
+    if left < 0 or top < 0 or right > w or bottom > h:
+        raise ValueError(f"box must lie inside the image, (0, 0, {w}, {h}), got {box!r}")
+    return left, top, right, bottom
+
+
+def output_size(
+    size: Size | None, max_size: int | None, h: int, w: int, box: tuple[float, ...] | None
+) -> tuple[int, int]:
+    """``(h, w)`` of the result, by torchvision's rule for a single length."""
+    if size is not None and not _is_whole(size):
+        if len(size) == 2:
+            return int(size[0]), int(size[1])
+        size = size[0]
+    if box is not None:
+        w, h = box[2] - box[0], box[3] - box[1]
+    short, long = (w, h) if w <= h else (h, w)
+    if size is None:
+        new_short, new_long = int(max_size * short / long), max_size
+    else:
+        new_short, new_long = size, int(size * long / short)
+        if max_size is not None and new_long > max_size:
+            new_short, new_long = int(max_size * new_short / new_long), max_size
+    new_short, new_long = max(new_short, 1), max(new_long, 1)
+    return (new_long, new_short) if w <= h else (new_short, new_long)
+
+
+def check_tensor(image: Tensor, method: str, antialias: bool | None) -> None:
+    if image.layout != torch.strided or image.is_quantized:
+        raise TypeError(f"image must be a dense tensor, got layout {image.layout}, {image.dtype}")
+    if image.ndim < 2:
+        raise ValueError(f"image must have shape [..., H, W], got {tuple(image.shape)}")
+    if image.shape[-2] < 1 or image.shape[-1] < 1:
+        raise ValueError(f"image must have at least one pixel, got shape {tuple(image.shape)}")
+    selects = method in NEAREST and not antialias
+    if image.dtype not in _DTYPES and (image.is_complex() or not selects):
+        rule = f"one of {', '.join(str(d).removeprefix('torch.') for d in _DTYPES)}"
+        hint = "" if image.is_complex() else ", or any real dtype with a nearest method"
+        raise TypeError(f"image must have dtype {rule}{hint}; got {image.dtype} for {method!r}")
