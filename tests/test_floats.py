@@ -295,7 +295,9 @@ def test_not_a_number_stays_where_it_is_read(rng, method):
     assert (method == "nearest") or touched.any()
     assert not (touched & far).any()
     result = tr.resize(x, (100, 100), method)
-    assert torch.allclose(result[far], clean[far], rtol=0, atol=1e-6)
+    # Outputs beside it are summed in another order: of 9 taps an axis, |weights| below 1.3 a row.
+    bound = 2 * 2 * (9 + 1) * 2.0**-24 * 1.3**2
+    assert (result[far] - clean[far]).abs().max() <= (0 if method == "nearest" else bound)
 
 
 def test_float32_products_ignore_reduced_precision(rng):

@@ -136,6 +136,24 @@ def test_compiled_module_and_export(rng):
     assert torch.equal(torch.export.export(module, (x,)).module()(x), module(x))
 
 
+def test_compile_with_changing_boxes(rng):
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda x, box: tr.resize(x, (5, 6), box=box), fullgraph=True, backend="aot_eager"
+    )
+    for box in ((0.0, 0.0, 9.5, 9.0), (1.5, 2.0, 30.0, 20.0), (3, 4, 9, 10), None, (5, 6, 20, 18)):
+        x = torch.from_numpy(rng.random((3, 20, 30)))
+        assert torch.equal(compiled(x, box), tr.resize(x, (5, 6), box=box))
+
+
+def test_vmap_over_grey_images(rng):
+    stack = torch.from_numpy(rng.integers(0, 256, (2, 8, 8), dtype=np.uint8))
+    for method in PROFILES["opencv"].methods:
+        mapped = torch.func.vmap(lambda t, m=method: tr.resize(t, (4, 4), m, like="opencv"))(stack)
+        singly = [tr.resize(image, (4, 4), method, like="opencv") for image in stack]
+        assert torch.equal(mapped, torch.stack(singly))
+
+
 def test_vmap(rng):
     x = torch.from_numpy(rng.random((3, 20, 5, 33)))
     mapped = torch.func.vmap(lambda t: tr.resize(t, (7, 9), "bicubic"), in_dims=2)(x)

@@ -141,11 +141,12 @@ def overlap_rows(axis: Axis) -> Rows:
     """Share of each source pixel that an output pixel's footprint covers."""
     edges = axis.lo + np.arange(axis.n_out + 1) * ((axis.hi - axis.lo) / axis.n_out)
     left, right = edges[:-1, None], edges[1:, None]
-    first = np.floor(edges[:-1]).astype(np.int64)
-    taps = int((np.ceil(edges[1:]).astype(np.int64) - first).max())
+    first = np.minimum(np.floor(edges[:-1]).astype(np.int64), axis.n_in - 1)
+    taps = max(int((np.ceil(edges[1:]).astype(np.int64) - first).max()), 1)
     pixel = first[:, None] + np.arange(taps)
-    covered = np.minimum(pixel + 1, right) - np.maximum(pixel, left)
-    return Rows(first, np.maximum(covered, 0.0))
+    covered = np.maximum(np.minimum(pixel + 1, right) - np.maximum(pixel, left), 0.0)
+    covered[covered.sum(axis=1) == 0, 0] = 1.0  # a footprint too narrow for its edges to differ
+    return Rows(first, covered)
 
 
 def select_band(n_in: int, index: np.ndarray) -> Band:
@@ -160,7 +161,7 @@ def window_band(rows: Rows, n_in: int) -> Band:
     weight = Rows(rows.first, np.where(inside, rows.weight, 0.0)).normalised().weight
     stop = np.minimum(rows.first + weight.shape[1], n_in)
     start = np.maximum(rows.first, 0)
-    taps = int((stop - start).max())
+    taps = max(int((stop - start).max()), 1)
     start = np.minimum(start, n_in - taps)
     source = start[:, None] - rows.first[:, None] + np.arange(taps)
     known = (source >= 0) & (source < weight.shape[1])

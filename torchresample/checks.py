@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
+from torchresample.bands import BOUNDARIES
 from torchresample.profiles import METHODS, PROFILES
 
 Size = int | Sequence[int]
@@ -42,9 +43,11 @@ def check_options(
     antialias: bool | None,
     max_size: int | None,
     boundary: str | None,
+    box: Box | None,
 ) -> str:
     """Check what can be checked without an image; returns the method's name."""
     _check_size(size, max_size)
+    _corners(box)
     profile = PROFILES[_known("like", like, PROFILES)]
     name = _known("method", _method_name(method), METHODS)
     if name not in profile.methods:
@@ -61,8 +64,21 @@ def check_options(
             f"got {antialias}"
         )
     if boundary is not None:
-        _known(f"boundary of like={like!r}", boundary, profile.boundaries)
+        _check_boundary(boundary, like, name)
     return name
+
+
+def _check_boundary(boundary: str, like: str, method: str) -> None:
+    profile = PROFILES[like]
+    _known("boundary", boundary, BOUNDARIES)
+    if not profile.methods[method].extends:
+        raise ValueError(
+            f"boundary must be None for {method!r} of like={like!r}, which reads nothing outside "
+            f"the image, got {boundary!r}"
+        )
+    if boundary not in profile.boundaries:
+        choice = listed(profile.boundaries) if profile.boundaries else "None"
+        raise ValueError(f"boundary must be {choice} for like={like!r}, got {boundary!r}")
 
 
 def _method_name(method: Method) -> str:
@@ -88,6 +104,11 @@ def _known(argument: str, name: str, names: Iterable[str]) -> str:
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(f"{argument} must be one of {listed(names)}, got {name!r}{hint}")
     return name
+
+
+def _plain(value: int) -> int:
+    """A Python int where it was a NumPy one, whose products overflow; symbolic ints stay."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _is_whole(value: object) -> bool:
@@ -118,7 +139,8 @@ def _check_size(size: Size | None, max_size: int | None) -> None:
         raise ValueError(f"max_size must be above size, {sides[0]}, got {max_size}")
 
 
-def check_box(box: Box | None, h: int, w: int) -> tuple[float, ...] | None:
+def _corners(box: Box | None) -> tuple[float, ...] | None:
+    """The box as floats, in order."""
     if box is None:
         return None
     if isinstance(box, str) or not isinstance(box, (Sequence, np.ndarray)) or len(box) != 4:
@@ -126,13 +148,21 @@ def check_box(box: Box | None, h: int, w: int) -> tuple[float, ...] | None:
     if any(isinstance(v, bool) or not isinstance(v, (int, float, np.number)) for v in box):
         raise TypeError(f"box must hold four numbers, got {box!r}")
     left, top, right, bottom = (float(v) for v in box)
-    if not all(math.isfinite(v) for v in (left, top, right, bottom)):
+    if not all(-math.inf < v < math.inf for v in (left, top, right, bottom)):
         raise ValueError(f"box must be finite, got {box!r}")
     if left >= right or top >= bottom:
         raise ValueError(f"box must have left < right and top < bottom, got {box!r}")
-    if left < 0 or top < 0 or right > w or bottom > h:
-        raise ValueError(f"box must lie inside the image, (0, 0, {w}, {h}), got {box!r}")
+    if left < 0 or top < 0:
+        raise ValueError(f"box must have left >= 0 and top >= 0, got {box!r}")
     return left, top, right, bottom
+
+
+def check_box(box: Box | None, h: int, w: int) -> tuple[float, ...] | None:
+    """The box as four floats that lie inside an image of ``h`` by ``w``."""
+    corners = _corners(box)
+    if corners is not None and (corners[2] > w or corners[3] > h):
+        raise ValueError(f"box must lie inside the image, (0, 0, {w}, {h}), got {box!r}")
+    return corners
 
 
 def output_size(
@@ -141,10 +171,11 @@ def output_size(
     """``(h, w)`` of the result, by torchvision's rule for a single length."""
     if size is not None and not _is_whole(size):
         if len(size) == 2:
-            return int(size[0]), int(size[1])
+            return _plain(size[0]), _plain(size[1])
         size = size[0]
     if box is not None:
         w, h = box[2] - box[0], box[3] - box[1]
+    size, max_size = _plain(size), _plain(max_size)
     short, long = (w, h) if w <= h else (h, w)
     if size is None:
         new_short, new_long = int(max_size * short / long), max_size
@@ -157,7 +188,7 @@ def output_size(
 
 
 def check_tensor(image: Tensor, method: str, antialias: bool | None) -> None:
-    if image.layout != torch.strided or image.is_quantized:
+    if image.is_nested or image.layout != torch.strided or image.is_quantized:
         raise TypeError(f"image must be a dense tensor, got layout {image.layout}, {image.dtype}")
     if image.ndim < 2:
         raise ValueError(f"image must have shape [..., H, W], got {tuple(image.shape)}")

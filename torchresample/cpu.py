@@ -4,6 +4,7 @@ A band is applied as small dense matrix products, one per block of outputs. Inte
 in float64, where every sum of a pixel times a 22-bit weight is exact in any order.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -43,10 +44,14 @@ def _apply_pass(x: Tensor, step: Pass, out: Tensor | None) -> Tensor:
     if band.selects and step.store in (None, x.dtype):
         picked = _gather(x, dim, band.start)
         return picked if out is None else out.copy_(picked)
-    if band.gather is not None:
-        x = _gather(x, dim, band.gather)
     if out is None:
         out = _along(x, dim, band.n_out, step.store or sum_dtype(x.dtype))
+    if band.gather is not None:
+        # By parts, so that the extended image never stands in memory as a whole.
+        direct = replace(step, band=replace(band, gather=None))
+        for part, into in _chunks(x, out, _other(dim)):
+            _apply_pass(_gather(part, dim, band.gather), direct, into)
+        return out
     if band.fold is None:
         return _apply_rows(x, step, out)
     rows = _apply_rows(x, step, _along(x, dim, band.rows, sum_dtype(x.dtype)))
@@ -67,10 +72,14 @@ def _apply_rows(x: Tensor, step: Pass, out: Tensor) -> Tensor:
         return _sum_products(x, step, out)
     # Every output in the order of its taps, over parts that keep the scratch memory small.
     product, dtype = _TAP_SUMS[step.sums]
-    for part, into in _chunks(x, out, VERTICAL if step.dim == HORIZONTAL else HORIZONTAL):
+    for part, into in _chunks(x, out, _other(step.dim)):
         sums = _tap_sums(part.to(dtype), step.dim, step.band.start, step.band.weight, product)
         into.copy_(_stored(sums, step, into.dtype))
     return out
+
+
+def _other(dim: int) -> int:
+    return VERTICAL if dim == HORIZONTAL else HORIZONTAL
 
 
 def _gather(x: Tensor, dim: int, index: np.ndarray) -> Tensor:
@@ -84,12 +93,13 @@ def _sum_products(x: Tensor, step: Pass, out: Tensor) -> Tensor:
         n_out, n_window = weight.shape
         target = out.narrow(step.dim, j, n_out)
         window = x.narrow(step.dim, i, n_window)
-        for part, into in _chunks(window, target, VERTICAL if across else HORIZONTAL):
+        for part, into in _chunks(window, target, _other(step.dim)):
             values = part.to(dtype, memory_format=torch.contiguous_format)
             sums = values @ weight.mT if across else weight @ values
             if x.is_floating_point() and not bool(sums.isfinite().all()):
                 # A NaN or infinity must stay within the taps that read it.
-                sums = _finite_taps(values, step, j, n_out, i)
+                finite = _finite_taps(values, step, j, n_out, i)
+                sums = torch.where(sums.isfinite(), sums, finite)
             into.copy_(_stored(sums, step, into.dtype))
     return out
 
@@ -107,7 +117,7 @@ def _chunks(window: Tensor, target: Tensor, dim: int):
             )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _blocks(band: Band, dtype: torch.dtype, device: torch.device) -> list[tuple[int, int, Tensor]]:
     """``(first output, first input, dense weights [outputs, window])`` of each block."""
     blocks = []

@@ -29,6 +29,11 @@ Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
 _PIL_MODES = ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16", "I", "F")
 _PIL_INDEXED = ("1", "P")
 _PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
+_BOX_FORMATS = (
+    tv_tensors.BoundingBoxFormat.XYXY,
+    tv_tensors.BoundingBoxFormat.XYWH,
+    tv_tensors.BoundingBoxFormat.CXCYWH,
+)
 
 
 def resize(
@@ -49,7 +54,8 @@ def resize(
             float64 (nearest methods: any real dtype), any strides; ``[H, W]`` or ``[H, W, C]``
             ndarray; PIL image; or tv_tensor: ``Image`` and ``Video`` as tensors, ``Mask`` by
             nearest whatever ``method`` says, ``BoundingBoxes`` and ``KeyPoints`` by moving their
-            coordinates.
+            coordinates, without clamping them. ``shape[-3]`` counts the channels, on which
+            OpenCV's rounding and scikit-image's clamp depend.
         size: ``(h, w)`` in pixels, or the length of the shorter side, the longer one then being
             ``int(size * longer / shorter)`` as in torchvision, and at least 1. ``None``: the
             longer side becomes ``max_size``.
@@ -59,10 +65,12 @@ def resize(
         like: the library whose pixels to reproduce, a key of ``PROFILES``.
         antialias: widen the filter by the downscale factor; ``None`` takes the profile's default.
         box: ``(left, top, right, bottom)`` in source pixels, may be fractional: the part of the
-            image that fills the result. Pixels around it are read as well.
+            image that fills the result. Pixels around it are read as well. Pillow's own; under
+            the other profiles it is the same geometry, which their libraries do not have.
         max_size: with a single ``size``, the longest that the longer side may become.
         boundary: what stands outside the image, a key of ``bands.BOUNDARIES``; ``None`` takes the
-            profile's default. ``"torch"``, ``"opencv"`` and ``"tf"`` leave no choice.
+            profile's default. ``"torch"``, ``"opencv"`` and ``"tf"`` leave no choice, nor do
+            methods that read nothing outside.
 
     Returns:
         ``[..., h, w]``, of the kind and dtype of ``image``, channels innermost in memory where
@@ -78,7 +86,7 @@ def resize(
     Source: Pillow ``Resample.c``, ATen ``UpSampleKernel.cpp``, OpenCV ``resize.cpp``, and what
     ``METHODS`` names.
     """
-    method = check_options(size, method, like, antialias, max_size, boundary)
+    method = check_options(size, method, like, antialias, max_size, boundary, box)
     if isinstance(image, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
         return _resize_coordinates(image, size, max_size, box)
     if isinstance(image, tv_tensors.Mask):
@@ -145,12 +153,15 @@ def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
 def _resize_array(image: np.ndarray, size: Size | None, method: str, box: Box | None, **options):
     if isinstance(image, np.ma.MaskedArray):
         raise TypeError("image must be a plain ndarray, got a masked array")
-    if image.dtype.kind not in "biufc" or not image.dtype.isnative or image.dtype.itemsize > 16:
+    wide = image.dtype.kind == "f" and image.dtype.itemsize > 8  # longdouble
+    if image.dtype.kind not in "biufc" or not image.dtype.isnative or wide:
         raise TypeError(f"image must be an array of native numbers, got dtype {image.dtype}")
     if image.ndim not in (2, 3):
         raise ValueError(f"image must be an array [H, W] or [H, W, C], got shape {image.shape}")
-    # torch takes neither negative strides nor memory that it may not write to.
-    if not image.flags.writeable or any(stride < 0 for stride in image.strides):
+    # torch takes neither memory that it may not write to, nor strides that are negative or split
+    # an element.
+    size_of = image.dtype.itemsize
+    if not image.flags.writeable or any(s < 0 or s % size_of for s in image.strides):
         image = image.copy()
     tensor = torch.from_numpy(image)
     if image.ndim == 2:
@@ -172,13 +183,15 @@ def _resize_pil(
         )
     try:
         image.load()
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
         name = getattr(image, "filename", "") or "an image in memory"
         raise ValueError(f"image must be a complete image file, got {name!r}: {error}") from error
     # Colours under a transparent pixel must not bleed out; Pillow weighs them by their alpha.
     weigh = mode in _PREMULTIPLIED and options["like"].startswith("pillow")
-    if weigh and method not in NEAREST and not _covers(image, size, box, options["max_size"]):
-        image = image.convert(_PREMULTIPLIED[mode])
+    if weigh and method not in NEAREST:
+        skips = PROFILES[options["like"]].methods[method].skip
+        if not (skips and _covers(image, size, box, options["max_size"])):
+            image = image.convert(_PREMULTIPLIED[mode])
     array = np.array(image, dtype=np.uint8) * 255 if mode == "1" else np.array(image)
     resized = _resize_array(array, size, method, box, **options)
     return _to_pil(resized, image).convert(mode)
@@ -196,7 +209,8 @@ def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:
     mode = "L" if source.mode == "1" else source.mode
     image = PIL.Image.frombytes(mode, (w, h), array.tobytes())
     if source.palette is not None:
-        image.putpalette(source.palette)
+        entries = source.palette.mode  # RGB or RGBA
+        image.putpalette(source.getpalette(entries), entries)
     image.info = source.info.copy()
     return image
 
@@ -223,10 +237,3 @@ def _resize_coordinates(
     pairs = values.to(torch.float64).unflatten(-1, (-1, 2))
     moved = ((pairs - origin) / scale).flatten(-2).to(values.dtype)
     return tv_tensors.wrap(moved, like=points, canvas_size=(new_h, new_w))
-
-
-_BOX_FORMATS = (
-    tv_tensors.BoundingBoxFormat.XYXY,
-    tv_tensors.BoundingBoxFormat.XYWH,
-    tv_tensors.BoundingBoxFormat.CXCYWH,
-)

@@ -83,7 +83,7 @@ def _allocate(x: Tensor, size: Sequence[int]) -> Tensor:
     return x.new_empty([*x.shape[:-2], h, w])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _passes(
     size_x: tuple[int, int],
     size_out: tuple[int, int],
@@ -129,4 +129,8 @@ resample.register_autograd(_backward, setup_context=_setup_context)
 
 @resample.register_vmap
 def _(info, in_dims, x, *scalars):
-    return resample(x.movedim(in_dims[0], 0), *scalars), 0
+    x = x.movedim(in_dims[0], 0)
+    if x.ndim > 3:
+        return resample(x, *scalars), 0
+    # Grey images: the batch is no channel, on which some roundings depend.
+    return resample(x[:, None], *scalars)[:, 0], 0

@@ -48,11 +48,13 @@ class Method:
             together.
         antialias: the values that may be asked for, the default first.
         skip: whether an axis whose size is unchanged is left alone.
+        extends: whether it reads outside the image, so that a boundary rule applies.
     """
 
     band: Callable[[Axis, bool, str | None], Band] | None
     antialias: tuple[bool, ...] = (True, False)
     skip: bool = True
+    extends: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Profile:
         boundaries: the boundary rules that may be asked for, the default first; empty where the
             library leaves no choice.
         clips: whether float results of overshooting methods are clamped to the image's own range.
-        single_boxes: whether box edges are kept as float32.
+        float32_boxes: whether box edges are kept as float32.
     """
 
     source: str
@@ -94,11 +96,11 @@ class Profile:
     plan: Callable[[Request], tuple[Pass, ...]]
     boundaries: tuple[str, ...] = ()
     clips: bool = False
-    single_boxes: bool = False
+    float32_boxes: bool = False
 
     def axis(self, n_in: int, n_out: int, lo: float, hi: float) -> Axis:
         """The axis with this profile's precision of box edges."""
-        if self.single_boxes:
+        if self.float32_boxes:
             # Pillow parses the box as C floats, and subtracts them as such.
             low, high = np.float32(lo), np.float32(hi)
             return Axis(n_in, n_out, float(low), float(low) + float(high - low))

@@ -159,16 +159,14 @@ def _skimage_band(order: int, axis: Axis, antialias: bool, boundary: str | None)
     sigma = max(0.0, (axis.scale - 1) / 2)
     rows = _skimage_spline(order, axis, boundary)
     if not antialias or sigma == 0:
-        return folded_band(rows, axis.n_in, boundary) if order else _as_selection(rows, axis)
+        if order == 0:
+            return select_band(axis.n_in, rows.first)
+        return folded_band(rows, axis.n_in, boundary)
     if boundary != "wrap":
         # The Gaussian is evaluated inside the image only, and the spline extends its result.
         folded = folded_band(rows, axis.n_in, boundary)
         rows = Rows(folded.start, folded.weight)
     return folded_band(rows.convolved(_gaussian_kernel(sigma)), axis.n_in, boundary)
-
-
-def _as_selection(rows: Rows, axis: Axis) -> Band:
-    return select_band(axis.n_in, rows.first)
 
 
 def _gaussian_kernel(sigma: float) -> np.ndarray:
@@ -197,16 +195,16 @@ def _skimage_spline(order: int, axis: Axis, boundary: str | None) -> Rows:
 
 def _pillow(source: str, always_horizontal_first: bool) -> Profile:
     methods = {
-        "nearest": Method(_pillow_nearest, (False,)),
-        "nearest-exact": Method(_pillow_nearest, (False,)),
-        "area": Method(_area_band, (True,)),
+        "nearest": Method(_pillow_nearest, (False,), extends=False),
+        "nearest-exact": Method(_pillow_nearest, (False,), extends=False),
+        "area": Method(_area_band, (True,), extends=False),
     }
     for name, filter_ in _PLAIN.items():
         # Pillow skips an unchanged axis whatever its filter, even those that would sharpen it.
         skip = filter_.interpolating or name in _PILLOW_FILTERS
         methods[name] = Method(partial(filter_band, filter_), (True, False), skip)
     plan = partial(_plan_pillow, always_horizontal_first)
-    return Profile(source, methods, plan, tuple(BOUNDARIES), single_boxes=True)
+    return Profile(source, methods, plan, tuple(BOUNDARIES), float32_boxes=True)
 
 
 def _torch_bicubic(axis: Axis, antialias: bool, boundary: str | None) -> Band:

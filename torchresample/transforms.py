@@ -15,7 +15,9 @@ class Resize(v2.Transform):
     """Resize images, and with them masks, boxes and key points, in a torchvision v2 pipeline.
 
     Takes what ``resize`` takes, or any structure of such inputs: as in torchvision, plain tensors
-    are left alone where an image or a video stands beside them, and other values pass through.
+    are left alone where an image or a video stands beside them, and other values pass through,
+    among them arrays, which may be labels: only an array that is the whole input is an image.
+    Boxes are not clamped to the result; ``v2.ClampBoundingBoxes`` does that.
     Arguments, results and errors are those of ``torchresample.resize``; all that can be checked
     without an image is checked here.
     """
@@ -34,7 +36,7 @@ class Resize(v2.Transform):
         boundary: str | None = None,
     ) -> None:
         super().__init__()
-        self.method = check_options(size, method, like, antialias, max_size, boundary)
+        self.method = check_options(size, method, like, antialias, max_size, boundary, box)
         self.size, self.like, self.antialias, self.box = size, like, antialias, box
         self.max_size, self.boundary = max_size, boundary
 
