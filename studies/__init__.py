@@ -1,0 +1,1 @@
+"""What resampling does to image classifiers: `python -m studies NAME` from the checkout."""

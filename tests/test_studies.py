@@ -1,0 +1,546 @@
+"""The studies: their images, networks, run folders, reports and refusals."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from studies import methods, pretrain, probe, quickstart, report, theory
+from studies.__main__ import STUDIES, main
+from studies.data import Dataset, Split, read
+from studies.models import build_backbone, read_state
+from studies.run import Run
+from studies.synthetic import SHAPES, render_shapes
+
+SHARED = Path(__file__).parents[2] / "shared"
+DTD10 = SHARED / "data" / "dtd10"
+TO_LAYER3 = SHARED / "weights" / "resnet18_imagenet_to_layer3.pth"
+
+
+@pytest.fixture(autouse=True)
+def in_tmp_path(tmp_path, monkeypatch):
+    """Run folders go to ``tmp_path/runs``."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of coloured noise, 6 + 4 images each, of many sizes and modes."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 4)):
+        for name, base in (("dark", 20), ("light", 160)):
+            place = tmp_path / "images" / split / name
+            place.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(base, base + 60, (12 + i, 31 - 2 * i, 3), dtype=np.uint8)
+                Image.fromarray(pixels).convert("L" if i == 1 else "RGB").save(place / f"{i}.png")
+    return tmp_path / "images"
+
+
+def run_folders():
+    return sorted(Path("runs").glob("*")) if Path("runs").exists() else []
+
+
+def small_methods(folder, **changes):
+    settings = {"sizes": (8, 16), "methods": ("nearest", "bilinear:no-antialias", "lanczos3")}
+    settings |= {"data": str(folder), "weights": str(pretrain.CHECKPOINT)} | changes
+    return methods.Config(**settings)
+
+
+# Images made by the code.
+
+
+def test_quickstart_data_follow_the_seed_alone():
+    config = quickstart.Config(train=2, val=2)
+    digests = {
+        quickstart.make_task(task, dataclasses.replace(config, seed=seed)).digest()
+        for task in ("shapes", "gratings")
+        for seed in (0, 0, 1)
+    }
+    assert len(digests) == 4
+    data = quickstart.make_task("shapes", config)
+    assert not torch.equal(data.train.images[0], data.val.images[0])
+
+
+def spectrum_peak(images):
+    """The strongest frequency of the mean power spectrum, in cycles per image side."""
+    pixels = torch.stack(images).double()
+    power = torch.fft.fft2(pixels).abs().square().mean((0, 1)).numpy()
+    power[0, 0] = 0
+    y, x = np.unravel_index(power.argmax(), power.shape)
+    side = power.shape[0]
+    return max(min(y, side - y), min(x, side - x))
+
+
+@pytest.mark.parametrize("label", range(len(quickstart.FREQUENCIES)))
+def test_gratings_have_their_frequency_and_alias_as_predicted(label):
+    split = quickstart.make_split("gratings", 6, seed=3)
+    images = [split.images[i] for i in (split.labels == label).nonzero().flatten()]
+    frequency = quickstart.FREQUENCIES[label]
+    assert spectrum_peak(images) == frequency
+    for size in quickstart.Config().sizes:
+        step = quickstart.SIDE // size
+        sampled = [image[:, ::step, ::step] for image in images]
+        assert spectrum_peak(sampled) == theory.alias(frequency, size)
+
+
+def test_nyquist_and_aliases_of_known_waves():
+    waves = quickstart.FREQUENCIES
+    assert [theory.kept(waves, size) for size in (16, 32, 96)] == [[4], [4, 12], list(waves)]
+    assert [theory.alias(f, 32) for f in waves] == [4, 12, 12, 4, 4, 12]
+    assert [theory.alias(f, 48) for f in waves] == [4, 12, 20, 20, 12, 4]
+
+
+@pytest.mark.parametrize(("size", "looks"), [(16, 1), (32, 2), (48, 3), (96, 6)])
+def test_plain_sampling_leaves_as_many_classes_as_aliases(size, looks):
+    top1 = theory.predict(quickstart.FREQUENCIES, 96, size, "nearest", "pillow")
+    assert top1 == pytest.approx(looks / 6)
+    assert math.isnan(theory.predict(quickstart.FREQUENCIES, 96, 40, "nearest", "pillow"))
+
+
+def test_gains_are_the_filters_frequency_response():
+    # A box over 3 pixels: the Dirichlet kernel; white noise falls by the root of 9 pixels.
+    gains, noise = theory.responses([4, 12, 20], 96, 32, "box", "pillow")
+    x = math.pi * np.array([4, 12, 20]) / 96
+    np.testing.assert_allclose(gains, np.sin(3 * x) / (3 * np.sin(x)), atol=1e-6)
+    assert noise == pytest.approx(1 / 3, rel=0.03)
+
+
+def test_best_guess_on_cases_solved_by_hand():
+    assert theory.best_top1([4, 12, 20], [1, 1, 1], 0.01) == pytest.approx(1)
+    # Two that look alike: one of them is right.
+    assert theory.best_top1([4, 4, 20], [1, 1, 1], 0.01) == pytest.approx(2 / 3)
+    # Amplitudes apart by more than the range of contrasts, and by half of it in logarithms.
+    assert theory.best_top1([4, 4], [1, 0.1], 0.01) == pytest.approx(1)
+    assert theory.best_top1([4, 4], [1, math.sqrt(0.2)], 0.01) == pytest.approx(0.75, abs=0.01)
+    # Grey: two waves that do not come through look alike, whatever their aliases.
+    assert theory.best_top1([4, 12, 20], [1, 0, 0], 0.01) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_fill_the_area_of_their_outline(name):
+    labels = torch.full((20,), list(SHAPES).index(name))
+    generator = torch.Generator().manual_seed(1)
+    images = render_shapes(labels, 96, generator, (0.2, 0.4)).double() / 255
+    corners, inner = SHAPES[name]
+    centre = torch.arange(96) + 0.5
+    ratios = []
+    for image in images:
+        colours = image - image[:, :4, :4].mean((1, 2))[:, None, None]
+        mask = colours.abs().mean(0) > 0.175  # half of the least distance between the colours
+        y, x = mask.nonzero(as_tuple=True)
+        y, x = centre[y], centre[x]
+        reach = torch.hypot(y - y.mean(), x - x.mean()).max()
+        ratios.append((mask.sum() / reach**2).item())
+    expected = corners * inner * math.sin(math.pi / corners)
+    assert np.median(ratios) == pytest.approx(expected, rel=0.15)
+
+
+# Networks and weights.
+
+
+def test_checkpoint_is_what_pretrain_writes_now():
+    with safe_open(pretrain.CHECKPOINT, "pt") as stream:
+        header = json.loads(stream.metadata()["training"])
+    now = dataclasses.asdict(pretrain.Config())
+    assert header["config"] == {k: v for k, v in now.items() if k != "out"}
+    assert header["torch"]
+    state = load_file(pretrain.CHECKPOINT)
+    network = pretrain.CifarResNet(3, pretrain.CLASSES)
+    network.load_state_dict(state)
+    assert 0.26e6 < sum(p.numel() for p in network.parameters()) < 0.29e6
+    claimed = header["accuracy"]
+    measured = pretrain.accuracy(network.eval(), pretrain.Config().seed + 1)
+    # Other processors round differently, which may turn a few of the images.
+    assert measured == pytest.approx(claimed, abs=0.01)
+    assert min(claimed.values()) > 0.5
+
+
+def test_pretraining_is_reproducible(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pretrain, "accuracy", lambda network, seed: {"shapes": 0.5})
+    config = pretrain.Config(steps=2, batch=8, out=tmp_path / "sub" / "a.safetensors")
+    first = pretrain.run(config).read_bytes()
+    assert pretrain.run(config).read_bytes() == first
+    other = pretrain.run(dataclasses.replace(config, seed=1)).read_bytes()
+    assert other != first
+    assert "top-1" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    torch.manual_seed(0)
+    return torchvision.models.resnet18().eval()
+
+
+@pytest.mark.parametrize("stages", [1, 3, 4])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_whole_or_up_to_a_stage(tmp_path, resnet18, stages, suffix):
+    later = tuple(f"layer{i}." for i in range(stages + 1, 5)) + ("fc.",) * (stages < 4)
+    state = {k: v for k, v in resnet18.state_dict().items() if not k.startswith(later)}
+    path = tmp_path / f"weights{suffix}"
+    torch.save(state, path) if suffix == ".pth" else save_file(state, path)
+    network = build_backbone(read_state(str(path)), str(path))
+    x = torch.randn(2, 3, 40, 56)
+    r = resnet18
+    y = r.maxpool(r.relu(r.bn1(r.conv1(x))))
+    for stage in (r.layer1, r.layer2, r.layer3, r.layer4)[:stages]:
+        y = stage(y)
+    torch.testing.assert_close(network(x), y.mean((2, 3)), rtol=1e-4, atol=1e-5)
+    assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_bottleneck_layouts_are_recognised():
+    reference = torchvision.models.resnet50()
+    state = {k: v for k, v in reference.state_dict().items() if not k.startswith("layer4.")}
+    assert build_backbone(state, "memory")(torch.randn(1, 3, 32, 32)).shape == (1, 1024)
+
+
+def without(state, key):
+    return {k: v for k, v in state.items() if k != key}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: without(s, "layer2.0.conv1.weight"), "missing: layer2.0.conv1.weight"),
+        (lambda s: s | {"layer9.x": torch.zeros(1)}, "unexpected: layer9.x"),
+        (lambda s: s | {"bn1.bias": torch.zeros(3)}, r"wrong shape: bn1.bias \(3,\) for \(64,\)"),
+        (lambda s: {"a": torch.zeros(1)}, "not a ResNet state_dict.*its keys are a"),
+        (
+            lambda s: {k: v for k, v in s.items() if not k.startswith("layer3.1")},
+            r"missing: layer3.1.conv1.weight.* more",
+        ),
+    ],
+)
+def test_wrong_weights_name_their_keys(resnet18, change, words):
+    with pytest.raises(ValueError, match=words):
+        build_backbone(change(resnet18.state_dict()), "w.pth")
+
+
+# The probe.
+
+
+def test_features_are_those_of_pillows_pixels():
+    rng = np.random.default_rng(1)
+    arrays = [rng.integers(0, 256, (50, w, 3), dtype=np.uint8) for w in (64, 64, 65, 64)]
+    images = [torch.from_numpy(a).permute(2, 0, 1) for a in arrays]
+    network = build_backbone(load_file(pretrain.CHECKPOINT), "checkpoint")
+    got = probe.Probe(network, "pillow", "cpu").features(images, "lanczos3", 24)
+    rows = []
+    for array in arrays:
+        image = Image.fromarray(array)
+        small = image.resize((24 * image.width // 50, 24), Image.Resampling.LANCZOS)
+        left = (small.width - 24) // 2
+        x = torchvision.transforms.functional.to_tensor(small.crop((left, 0, left + 24, 24)))
+        rows.append(torchvision.transforms.functional.normalize(x, probe.MEAN, probe.STD))
+    np.testing.assert_allclose(got, network(torch.stack(rows)), rtol=1e-4, atol=1e-5)
+
+
+def test_originals_keep_their_size():
+    sizes = []
+
+    class Spy(nn.Module):
+        def forward(self, x):
+            sizes.append(tuple(x.shape))
+            return x.mean((2, 3))
+
+    images = [torch.zeros(3, 5, 9, dtype=torch.uint8), torch.zeros(3, 7, 4, dtype=torch.uint8)]
+    probe.Probe(Spy(), "pillow", "cpu").features(images, probe.ORIGINAL, None)
+    assert sizes == [(1, 3, 5, 9), (1, 3, 7, 4)]
+
+
+def test_head_separates_what_is_separable_and_nothing_else():
+    rng = np.random.default_rng(2)
+    labels = np.arange(90) % 3
+    features = rng.normal(size=(90, 5)) + 8 * np.eye(3, 5)[labels]
+    head = probe.fit_head(features, labels)
+    assert (head.predict(features) == labels).all()
+    noise = rng.normal(size=(600, 2))
+    guess = probe.fit_head(noise[:300], np.arange(300) % 3).predict(noise[300:])
+    assert np.mean(guess == np.arange(300) % 3) < 0.45
+
+
+def test_intervals_and_pairs_match_published_values():
+    # Newcombe 1998, Table I, method 3.
+    assert report.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert report.wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    lost, gained, p = report.paired("0000001", "1111110")
+    assert (lost, gained) == (6, 1)
+    assert p == pytest.approx(2 * (1 + 7) / 2**7)
+    assert report.paired("01", "01") == (0, 0, 1.0)
+
+
+def test_frames_compare_with_the_baseline_of_their_own_task():
+    cells = [
+        {"task": task, "method": method, "size": size, "right": right, "torch": "2"}
+        for task, method, size, right in (
+            ("a", "original", None, "1111"),
+            ("a", "box", 8, "0101"),
+            ("b", "original", None, "0000"),
+            ("b", "box", 8, "0101"),
+        )
+    ]
+    frame = report.to_frame(cells)
+    assert frame.top1.tolist() == [1, 0.5, 0, 0.5]
+    assert frame.delta.tolist() == [0, -0.5, 0, 0.5]
+    assert frame[["lost", "gained"]].to_numpy().tolist() == [[0, 0], [2, 0], [0, 0], [0, 2]]
+    text = report.table(frame)
+    assert "a: top-1 in % (95 % interval), n = 4; original resolution 100.0 (51-100)" in text
+    assert "box  50.0 (15-85)" in text
+
+
+# Run folders.
+
+KILLED = """
+import dataclasses, os, signal, sys
+from studies.run import Run
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    device: str = "cpu"
+
+def measure(key):
+    if key["i"] == 2:
+        stream = open(run.path, "a")
+        stream.write('{"i": 2, "va')
+        stream.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"value": 10 * key["i"]}
+
+run = Run("demo", Config(), {})
+run.finish([{"i": i} for i in range(4)], measure)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoConfig:
+    device: str = "cpu"
+    size: int = 3
+    data: str = "here"
+
+
+def test_a_killed_run_resumes_after_its_last_whole_cell():
+    root = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (folder,) = run_folders()
+    assert (folder / "cells.jsonl").read_text().endswith('{"i": 2, "va')
+
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        device: str = "cpu"
+
+    run = Run("demo", Config(), {})
+    assert run.folder == folder
+    measured = []
+
+    def measure(key):
+        measured.append(key["i"])
+        return {"value": 10 * key["i"]}
+
+    cells = run.finish([{"i": i} for i in (3, 2, 1, 0)], measure)
+    assert measured == [3, 2]
+    assert [cell["value"] for cell in cells] == [30, 20, 10, 0]
+    assert [json.loads(line)["i"] for line in run.path.read_text().splitlines()] == [0, 1, 3, 2]
+    assert all(cell["commit"] and cell["torch"] for cell in cells)
+
+
+def test_the_folder_follows_what_changes_results():
+    folders = [
+        Run("demo", DemoConfig(**config), {"data": identity}).folder
+        for config, identity in (
+            ({}, "a"),
+            ({"data": "elsewhere"}, "a"),
+            ({}, "b"),
+            ({"size": 4}, "a"),
+        )
+    ]
+    assert folders[0] == folders[1]
+    assert len(set(folders)) == 3
+
+
+# Whole studies.
+
+
+def test_methods_end_to_end(folder, capsys, monkeypatch):
+    config = small_methods(folder)
+    place = methods.run(config)
+    frame = pd.read_csv(place / "results.csv")
+    head = ["task", "method", "size", "n", "top1", "low", "high", "delta", "lost", "gained"]
+    versions = ["torchresample", "torch", "torchvision", "numpy", "pillow", "scikit_learn"]
+    assert list(frame.columns) == [
+        *head, "p_value", *versions, "python", "device", "cpu", "threads", "commit",
+    ]  # fmt: skip
+    assert frame.method.tolist() == ["original", *(2 * config.methods)]
+    assert frame["size"].fillna(0).tolist() == [0, 8, 8, 8, 16, 16, 16]
+    assert (frame.n == 8).all()
+    assert (frame.top1 == 1).all(), "dark and light are easy"
+    assert ((frame.low < frame.top1) & (frame.top1 <= frame.high)).all()
+    assert {p.name for p in place.iterdir()} == {
+        "config.json", "env.json", "cells.jsonl", "results.csv", "plot.png", "summary.md",
+    }  # fmt: skip
+    with Image.open(place / "plot.png") as image:
+        assert image.width > 500
+    words = (place / "summary.md").read_text()
+    assert "16 px: 16 of 20" in words.split("enlarged")[1]
+    assert str(place / "results.csv") in capsys.readouterr().out
+
+    first = (place / "results.csv").read_text()
+    monkeypatch.setattr(probe.Probe, "measure", lambda *_: pytest.fail("measured again"))
+    assert methods.run(dataclasses.replace(config, data=f"{folder}/.")) == place
+    assert (place / "results.csv").read_text() == first
+
+
+def test_quickstart_end_to_end():
+    config = quickstart.Config(sizes=(16, 48), methods=("nearest", "lanczos3"), train=8, val=5)
+    place = quickstart.run(config)
+    frame = pd.read_csv(place / "results.csv")
+    assert len(frame) == 2 * (1 + 2 * 2)
+    fine = frame[frame.task == "gratings"].set_index(["method", "size"])
+    assert fine.predicted_top1.loc[("nearest", 48)] == pytest.approx(3 / 6)
+    assert 4 / 6 < fine.predicted_top1.loc[("lanczos3", 48)] < 5 / 6
+    assert fine.frequencies_kept.loc[("nearest", 48)] == "4 12 20"
+    assert frame[frame.task == "shapes"].predicted_top1.isna().all()
+    base = fine.top1[fine.index.get_level_values("method") == "original"].item()
+    assert base > fine.top1.loc[("nearest", 16)] + 0.3
+    assert "Theory is" in (place / "summary.md").read_text()
+
+
+class TinySet:
+    """Like torchvision's: 12 images of 3 classes, with the splits train and test."""
+
+    classes = ("a", "b", "c")
+
+    def __init__(self, root, split="train", download=False):
+        if split not in ("train", "test"):
+            raise ValueError(f"Unknown value {split!r}")
+        self.first = 0 if split == "train" else 100
+
+    def __getitem__(self, i):
+        if i >= 12:
+            raise IndexError
+        return Image.new("L", (9, 8), self.first + i), i % 3
+
+    def __len__(self):
+        return 12
+
+
+def test_data_by_torchvision_name(monkeypatch):
+    monkeypatch.setattr(torchvision.datasets, "TinySet", TinySet, raising=False)
+    data = read("TinySet")
+    assert (data.name, data.classes) == ("TinySet", ("a", "b", "c"))
+    assert data.val.labels.tolist() == [0, 1, 2] * 4
+    assert torch.equal(data.val.images[2], torch.full((3, 8, 9), 102, dtype=torch.uint8))
+
+
+def test_the_digest_sees_pixels_labels_and_sizes():
+    image = torch.arange(24, dtype=torch.uint8).reshape(3, 2, 4)
+    changed = image.clone()
+    changed[2, 1, 3] += 1
+    zero, one = torch.tensor([0]), torch.tensor([1])
+    splits = [
+        Split([image], zero),
+        Split([changed], zero),
+        Split([image], one),
+        Split([image.reshape(3, 4, 2)], zero),
+    ]
+    digests = [Dataset("d", ("a", "b"), split, splits[0]).digest() for split in splits]
+    assert len(set(digests)) == 4
+    permuted = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    assert Dataset("d", ("a", "b"), Split([permuted], zero), splits[0]).digest() == digests[0]
+
+
+# Refusals.
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:60])
+
+
+SPOIL = {
+    "no val": lambda f: (f / "val").rename(f / "test"),
+    "new class": lambda f: (f / "val" / "odd").mkdir(),
+    "empty class": lambda f: [p.unlink() for p in (f / "train" / "dark").iterdir()],
+    "truncated": lambda f: cut(f / "val" / "light" / "2.png"),
+    "not an image": lambda f: (f / "train" / "dark" / "notes.txt").write_text("hello"),
+    "one class": lambda f: [(f / s / "dark").rename(f.parent / s) for s in ("train", "val")],
+}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "changes", "words"),
+    [
+        (None, {"data": "absent"}, r"data: expected a folder .*got 'absent'"),
+        (None, {"data": "FakeData"}, "data: torchvision.datasets.FakeData has no train"),
+        ("no val", {}, r"data: expected a folder .*val"),
+        ("new class", {}, r"data: .*same classes.*only in val: \['odd'\]"),
+        ("empty class", {}, r"data: the class folder .*dark holds no images"),
+        ("truncated", {}, r"data: cannot decode .*2\.png"),
+        ("not an image", {}, r"data: cannot decode .*notes\.txt"),
+        ("one class", {}, r"data: .*at least 2 class folders, found \['light'\]"),
+        (None, {"weights": "absent.pth"}, r"weights: expected a file .*got 'absent.pth'"),
+        (None, {"weights": __file__}, r"weights: cannot read .*test_studies.py"),
+        (None, {"methods": ("bilinaer",)}, "method.*bilinaer"),
+        (None, {"methods": ("bilinear:soft",)}, "methods: .*'bilinear:soft'"),
+        (None, {"methods": ("box", "box")}, "methods: expected at least one, each once"),
+        (None, {"methods": ()}, "methods: expected at least one"),
+        (None, {"sizes": (32, 0)}, r"sizes: .*at least 1 pixel, got \(32, 0\)"),
+        (None, {"like": "gimp"}, "like.*gimp"),
+        (None, {"device": "abacus"}, "device: cannot use 'abacus'"),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing(folder, spoil, changes, words):
+    if spoil:
+        SPOIL[spoil](folder)
+    with pytest.raises(ValueError, match=words):
+        methods.run(small_methods(folder, **changes))
+    assert not run_folders()
+
+
+def test_the_command_line_says_what_is_wrong_in_one_line(folder):
+    arguments = ["methods", "--data", str(folder), "--weights", "absent.pth"]
+    with pytest.raises(SystemExit, match=r"^error: weights: expected a file .*'absent.pth'$"):
+        main(arguments)
+
+
+def test_the_command_line_runs_each_study(monkeypatch):
+    for name, (config, _) in list(STUDIES.items()):
+        called = []
+        monkeypatch.setitem(STUDIES, name, (config, called.append))
+        needed = ["--data", "d", "--weights", "w"] if name == "methods" else []
+        main([name, *needed])
+        assert isinstance(called[0], config)
+
+
+# Real photographs.
+
+
+@pytest.mark.skipif(
+    not (DTD10.exists() and TO_LAYER3.exists()), reason="needs ../shared, which is not here"
+)
+def test_real_textures_with_imagenet_features(tmp_path):
+    for split, count in (("train", 8), ("val", 6)):
+        for name in ("banded", "cobwebbed"):
+            place = tmp_path / "dtd2" / split / name
+            place.mkdir(parents=True)
+            for path in sorted((DTD10 / split / name).iterdir())[:count]:
+                (place / path.name).symlink_to(path)
+    config = small_methods(tmp_path / "dtd2", weights=str(TO_LAYER3), sizes=(48,))
+    frame = pd.read_csv(methods.run(config) / "results.csv")
+    assert (frame.n == 12).all()
+    assert frame.top1[0] > 0.8, "stripes and cobwebs differ"
