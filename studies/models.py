@@ -150,7 +150,9 @@ def read_state(weights: str) -> dict[str, Tensor]:
                 return load_file(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
         except UNREADABLE as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            # Torch's own words advise to load what may run code.
+            unsafe = isinstance(error, pickle.UnpicklingError)
+            reason = "no torch file, or not only tensors" if unsafe else error
             raise ValueError(f"weights: cannot read {path} as a state_dict: {reason}") from error
         if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
             raise ValueError(f"weights: {path} must hold a state_dict (name -> tensor)")
