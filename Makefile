@@ -3,10 +3,11 @@ BIN := .venv/bin
 
 .PHONY: quickstart test lint pillow12 clean
 
-# Installs anew when the project's requirements change.
+# Installs anew when the project's requirements change. Compiling all of torch's dependencies to
+# bytecode takes longer than downloading them; what is imported is compiled then.
 .venv/%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
 quickstart: .venv/studies
