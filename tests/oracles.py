@@ -50,11 +50,22 @@ if not aten_has_lanczos():
 
 
 def random_sizes(rng: np.random.Generator, largest: int = 400) -> tuple[int, ...]:
-    """``h, w, new_h, new_w``; half of them small, where edges and ties are."""
-    return tuple(
+    """``h, w, new_h, new_w``; half of them small, where edges and ties are, some unchanged."""
+    h, w, *new = (
         int(rng.integers(1, largest + 1) if rng.random() < 0.5 else rng.integers(1, 41))
         for _ in range(4)
     )
+    new_h, new_w = (n if rng.random() < 0.9 else m for n, m in zip(new, (h, w), strict=True))
+    return h, w, new_h, new_w
+
+
+def random_resize(rng: np.random.Generator, largest: int = 400):
+    """``h, w, size, box``, some of them plain crops."""
+    h, w, *size = random_sizes(rng, largest)
+    box = random_box(rng, h, w)
+    if box is not None and isinstance(box[0], int) and rng.random() < 0.2:
+        size = [box[3] - box[1], box[2] - box[0]]
+    return h, w, size, box
 
 
 def random_image(rng: np.random.Generator, h: int, w: int, c: int) -> np.ndarray:
@@ -104,6 +115,13 @@ def aten(x: torch.Tensor, size: tuple[int, int], method: str, antialias: bool) -
 def opencv(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
     resized = cv2.resize(image, size[::-1], interpolation=OPENCV_METHODS[method])
     return resized.reshape(*size, image.shape[2])
+
+
+def jax(x: np.ndarray, size: list[int], method: str, antialias: bool) -> np.ndarray:
+    import jax.image
+
+    name = {"bilinear": "linear", "bicubic": "cubic"}.get(method, method)
+    return np.asarray(jax.image.resize(x, size, name, antialias=antialias, precision="highest"))
 
 
 def dense_matrix(name: str, n_in: int, n_out: int, antialias: bool) -> np.ndarray:

@@ -1,5 +1,9 @@
 """Floating results: within derived bounds of the live libraries, 1e-12 of references in double."""
 
+import concurrent.futures
+import importlib.util
+import multiprocessing
+
 import cv2
 import numpy as np
 import oracles
@@ -213,17 +217,23 @@ def test_skimage_uint8_is_its_result_rounded(rng):
         assert np.array_equal(ours[~ties], np.rint(theirs)[~ties])
 
 
+@pytest.fixture(scope="module")
+def jax_resize():
+    """``oracles.jax`` in a process of its own: beside JAX's threads, no later test could fork."""
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, spawn) as process:
+        yield lambda *args: process.submit(oracles.jax, *args).result()
+
+
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize("method", ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"])
-def test_jax(rng, method, antialias):
-    jax = pytest.importorskip("jax", reason="jax is not installed")
-    name = {"bilinear": "linear", "bicubic": "cubic"}.get(method, method)
+def test_jax(rng, jax_resize, method, antialias):
     for _ in range(5):  # each size is compiled anew, which takes its time
         h, w, *size = (int(n) for n in rng.integers(1, 90, 4))
         x = rng.random((h, w)).astype(np.float32)
-        theirs = np.asarray(
-            jax.image.resize(x, size, name, antialias=antialias, precision="highest")
-        )
+        theirs = jax_resize(x, size, method, antialias)
         if method == "nearest":
             ours = tr.resize(x, size, method, like="tf")
             # Compilers reassociate the float32 product, so a centre on an edge may go either way.

@@ -23,9 +23,8 @@ def strided(rng: np.random.Generator, image: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize("method", oracles.PILLOW_METHODS)
 def test_pillow(rng, method):
     for _ in range(CASES):
-        h, w, *size = oracles.random_sizes(rng)
+        h, w, size, box = oracles.random_resize(rng)
         image = oracles.random_image(rng, h, w, int(rng.integers(1, 5)))
-        box = oracles.random_box(rng, h, w)
         ours = tr.resize(strided(rng, image), size, method, like=oracles.PILLOW_PROFILE, box=box)
         theirs = oracles.pillow(image, tuple(size), method, box)
         assert_array_equal(ours.permute(1, 2, 0), theirs, f"{image.shape} {size} {box}")
@@ -67,13 +66,12 @@ def test_pillow_image_modes(rng, method, mode):
     import PIL.Image
 
     for _ in range(10):
-        h, w, *size = oracles.random_sizes(rng, 60)
+        h, w, size, box = oracles.random_resize(rng, 60)
         bits = {"I": 4, "I;16": 2}.get(mode, len(PIL.Image.new(mode, (1, 1)).getbands()))
         pixels = rng.integers(0, 256, h * w * bits, dtype=np.uint8)
         if mode == "I":  # within a range whose double sums Pillow can round
             pixels = rng.integers(-(2**20), 2**20, h * w, dtype=np.int32)
         image = PIL.Image.frombytes(mode, (w, h), pixels.tobytes())
-        box = oracles.random_box(rng, h, w)
         ours = tr.resize(image, size, method, like=oracles.PILLOW_PROFILE, box=box)
         theirs = image.resize(size[::-1], oracles.PILLOW_METHODS[method], box=box)
         assert (ours.mode, ours.size) == (theirs.mode, theirs.size)

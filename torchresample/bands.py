@@ -44,7 +44,12 @@ class Axis:
 
     @property
     def unchanged(self) -> bool:
-        return self.n_in == self.n_out and self.lo == 0 and self.hi == self.n_in
+        return self.n_in == self.n_out and self.crops
+
+    @property
+    def crops(self) -> bool:
+        """Whether the outputs are whole pixels of the input, in order."""
+        return self.lo == np.floor(self.lo) and self.hi - self.lo == self.n_out
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,18 +100,19 @@ def _piecewise(pieces: tuple[tuple[float, ...], ...], x: np.ndarray) -> np.ndarr
 
 def _mks2013(x: np.ndarray) -> np.ndarray:
     x = np.abs(x)
-    pieces = [17 / 16 - 1.75 * x * x, (1 - x) * (1.75 - x), -0.125 * (x - 2.5) ** 2]
+    pieces = [17 / 16 - 1.75 * (x * x), (1 - x) * (1.75 - x), -0.125 * (x - 2.5) ** 2]
     return np.select([x < 0.5, x < 1.5, x < 2.5], pieces, 0.0)
 
 
 def _mks2021(x: np.ndarray) -> np.ndarray:
     x = np.abs(x)
+    # Factored as Pillow 13 has it: the last bit decides ties in its 32-bit mode.
     pieces = [
-        577 / 576 - 239 / 144 * x * x,
-        (140 * x * x - 379 * x + 239) / 144,
-        -(24 * x * x - 113 * x + 130) / 144,
-        (4 * x * x - 27 * x + 45) / 144,
-        -((2 * x - 9) ** 2) / 1152,
+        577 / 576 - 239 / 144 * (x * x),
+        35 / 36 * (x - 1) * (x - 239 / 140),
+        1 / 6 * (x - 2) * (65 / 24 - x),
+        1 / 36 * (x - 3) * (x - 3.75),
+        -1 / 288 * (x - 4.5) ** 2,
     ]
     return np.select([x < 0.5, x < 1.5, x < 2.5, x < 3.5, x < 4.5], pieces, 0.0)
 

@@ -49,6 +49,12 @@ def _in_order(request: Request, vertical_first: bool = False) -> list[tuple[int,
 
 
 def _plan_pillow(always_horizontal_first: bool, request: Request) -> tuple[Pass, ...]:
+    if request.method.skip and request.axis_y.crops and request.axis_x.crops:
+        # Pillow crops where nothing is scaled, even with filters that would sharpen.
+        return tuple(
+            Pass(dim, select_band(axis.n_in, axis.lo + np.arange(axis.n_out)))
+            for dim, axis in _in_order(request)
+        )
     fewer_rows = request.axis_y.n_in - request.axis_y.n_out
     fewer_columns = request.axis_x.n_in - request.axis_x.n_out
     vertical_first = fewer_rows > 0 and fewer_rows > 2 * fewer_columns
