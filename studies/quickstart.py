@@ -26,7 +26,7 @@ SIDE = 96
 # Odd multiples of 4: a size that is a multiple of 16 has its limit halfway between two of them,
 # and folds those above exactly onto those below.
 FREQUENCIES = (4, 12, 20, 28, 36, 44)
-RADIUS = (0.18, 0.34)  # of the shapes, over the side
+RADIUS = (0.14, 0.28)  # of the shapes, over the side
 COARSE, FINE = "shapes", "gratings"
 # No filter, a gradual one, and one that is close to ideal.
 FEATURED = ("nearest", "bilinear", "lanczos3")
@@ -41,7 +41,7 @@ class Config(Settings):
     """Sides in pixels; the originals have 96."""
     weights: str = str(CHECKPOINT)
     """A ResNet's state_dict; `python -m studies pretrain` writes the default one."""
-    train: int = 60
+    train: int = 100
     """Images per class to fit the head on."""
     val: int = 50
     """Images per class to test it on."""

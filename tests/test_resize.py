@@ -1,8 +1,5 @@
-"""The public call: kinds of image, sizes, boxes, layouts, pipelines and bad input."""
+"""The public call: kinds of image, sizes, boxes, layouts and memory."""
 
-import copy
-import pickle
-import re
 import subprocess
 import sys
 
@@ -13,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
@@ -207,104 +203,6 @@ def test_every_pair_at_every_ratio(rng, like):
             assert floats.isfinite().all()
 
 
-def test_mask_takes_nearest(rng):
-    mask = tv_tensors.Mask(torch.from_numpy(rng.integers(0, 5, (20, 30))))
-    for like in tr.PROFILES:
-        result = tr.resize(mask, (9, 70), "bilinear", like=like)
-        assert isinstance(result, tv_tensors.Mask)
-        assert torch.equal(
-            result, tr.resize(mask.as_subclass(torch.Tensor), (9, 70), "nearest", like=like)
-        )
-    assert tr.resize(tv_tensors.Mask(mask > 2), 10, antialias=True).dtype == torch.bool
-
-
-@pytest.mark.parametrize("kind", ["XYXY", "XYWH", "CXCYWH"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
-def test_boxes_move_as_in_torchvision(rng, kind, dtype):
-    values = torch.from_numpy(rng.integers(0, 4, (7, 4)) * 5).to(dtype)
-    boxes = tv_tensors.BoundingBoxes(values, format=kind, canvas_size=(20, 30))
-    ours = tr.resize(boxes, (10, 45))
-    theirs = v2.functional.resize(boxes, [10, 45])
-    assert (ours.canvas_size, ours.format) == (theirs.canvas_size, theirs.format)
-    assert torch.equal(ours, theirs)
-
-
-def test_boxes_and_key_points_follow_a_box():
-    region = (10.0, 5.0, 30.0, 15.0)
-    corners = tv_tensors.BoundingBoxes(
-        [[10.0, 5.0, 30.0, 15.0]], format="XYXY", canvas_size=(20, 40)
-    )
-    moved = tr.resize(corners, (100, 50), box=region)
-    assert torch.equal(moved, torch.tensor([[0.0, 0.0, 50.0, 100.0]]))
-    sized = v2.functional.convert_bounding_box_format(
-        corners, new_format=tv_tensors.BoundingBoxFormat.CXCYWH
-    )
-    assert torch.equal(
-        tr.resize(sized, (100, 50), box=region), torch.tensor([[25.0, 50.0, 50.0, 100.0]])
-    )
-    points = tv_tensors.KeyPoints([[20.0, 10.0]], canvas_size=(20, 40))
-    assert torch.equal(tr.resize(points, (100, 50), box=region), torch.tensor([[25.0, 50.0]]))
-
-
-def test_rotated_boxes_are_refused():
-    boxes = tv_tensors.BoundingBoxes(
-        [[1.0, 2.0, 3.0, 4.0, 5.0]], format="XYWHR", canvas_size=(9, 9)
-    )
-    with pytest.raises(TypeError, match="XYWHR"):
-        tr.resize(boxes, 4)
-
-
-def test_transform_in_a_pipeline(image):
-    transform = v2.Compose([tr.Resize((10, 20), "lanczos3"), v2.ToDtype(torch.float32, scale=True)])
-    sample = {
-        "image": tv_tensors.Image(image),
-        "mask": tv_tensors.Mask(torch.ones(40, 60, dtype=torch.int64)),
-        "boxes": tv_tensors.BoundingBoxes(
-            [[0.0, 0.0, 60.0, 40.0]], format="XYXY", canvas_size=(40, 60)
-        ),
-        "label": torch.tensor(7),
-        "name": "a",
-    }
-    result = transform(sample)
-    expected = v2.functional.to_dtype(tr.resize(image, (10, 20), "lanczos3"), scale=True)
-    assert torch.equal(result["image"], expected)
-    assert result["mask"].shape == (10, 20)
-    assert result["boxes"].tolist() == [[0, 0, 20, 10]]
-    assert (result["label"], result["name"]) == (7, "a")
-    picture, label = tr.Resize(10)(PIL.Image.new("RGB", (60, 40)), 3)
-    assert (picture.size, label) == ((15, 10), 3)
-    assert tr.Resize(10)(np.zeros((40, 60, 3), np.uint8)).shape == (10, 15, 3)
-
-
-def test_transform_pickles_copies_and_prints():
-    transform = tr.Resize(16, InterpolationMode.BICUBIC, like="torch", antialias=False, max_size=30)
-    shown = "Resize(size=16, method='bicubic', like='torch', antialias=False, max_size=30)"
-    for same in (transform, pickle.loads(pickle.dumps(transform)), copy.deepcopy(transform)):
-        assert repr(same) == shown
-    assert repr(tr.Resize((3, 4))) == "Resize(size=(3, 4), method='bilinear', like='pillow')"
-
-
-class Photographs(torch.utils.data.Dataset):
-    def __init__(self):
-        self.transform = v2.Compose([tr.Resize((8, 9)), v2.PILToTensor()])
-
-    def __len__(self):
-        return 6
-
-    def __getitem__(self, i):
-        return self.transform(PIL.Image.new("RGB", (20, 30), (i, 2 * i, 3 * i)))
-
-
-# Python 3.12 warns of every fork beside threads, which is what a DataLoader does by default.
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_data_loader_workers(context):
-    loader = DataLoader(Photographs(), batch_size=3, num_workers=2, multiprocessing_context=context)
-    batches = torch.cat(list(loader))
-    assert batches.shape == (6, 3, 8, 9)
-    assert batches[:, 1, 0, 0].tolist() == [0, 2, 4, 6, 8, 10]
-
-
 def test_pil_images_keep_what_they_carry():
     picture = PIL.Image.new("P", (20, 10), 3)
     picture.putpalette([i for c in range(256) for i in (c, 255 - c, 7)])
@@ -346,106 +244,6 @@ def test_lazy_files_load(tmp_path, rng):
     PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
     with PIL.Image.open(tmp_path / "a.png") as opened:
         assert np.array_equal(np.asarray(tr.resize(opened, 20)), tr.resize(pixels, 20))
-
-
-IMAGE = torch.zeros(3, 40, 60)
-BAD = [
-    (dict(size=0), ValueError, "size", "0"),
-    (dict(size=-3), ValueError, "size", "-3"),
-    (dict(size=(5, 0)), ValueError, "size", "(5, 0)"),
-    (dict(size=(5, 6, 7)), ValueError, "size", "(5, 6, 7)"),
-    (dict(size=()), ValueError, "size", "()"),
-    (dict(size=5.0), TypeError, "size", "5.0"),
-    (dict(size=True), TypeError, "size", "True"),
-    (dict(size="5"), TypeError, "size", "'5'"),
-    (dict(size=None), ValueError, "size", "None"),
-    (dict(size=5, max_size=5), ValueError, "max_size", "5"),
-    (dict(size=(5, 6), max_size=9), ValueError, "max_size", "9"),
-    (dict(size=5, max_size=2.5), TypeError, "max_size", "2.5"),
-    (dict(size=None, max_size=0), ValueError, "max_size", "0"),
-    (dict(method="lanczos"), ValueError, "method", "'lanczos'"),
-    (dict(method=2), TypeError, "method", "2"),
-    (dict(method=None), TypeError, "method", "None"),
-    (dict(method="mitchell", like="torch"), ValueError, "method", "'mitchell'"),
-    (dict(method="bicubic", like="skimage"), ValueError, "method", "'bicubic'"),
-    (dict(like="PIL"), ValueError, "like", "'PIL'"),
-    (dict(like=None), TypeError, "like", "None"),
-    (dict(antialias=1), TypeError, "antialias", "1"),
-    (dict(antialias=True, method="nearest"), ValueError, "antialias", "True"),
-    (dict(antialias=False, method="area"), ValueError, "antialias", "False"),
-    (dict(boundary="zeros"), ValueError, "boundary", "'zeros'"),
-    (dict(boundary="edge", like="torch"), ValueError, "boundary", "'edge'"),
-    (dict(boundary="renormalize", like="skimage"), ValueError, "boundary", "'renormalize'"),
-    (dict(boundary="edge", method="nearest"), ValueError, "boundary", "'edge'"),
-    (dict(box=(0, 0, 60)), TypeError, "box", "(0, 0, 60)"),
-    (dict(box="0,0,1,1"), TypeError, "box", "'0,0,1,1'"),
-    (dict(box=(0, 0, "a", 1)), TypeError, "box", "'a'"),
-    (dict(box=(5, 0, 5, 40)), ValueError, "box", "(5, 0, 5, 40)"),
-    (dict(box=(9, 0, 5, 40)), ValueError, "box", "(9, 0, 5, 40)"),
-    (dict(box=(-1, 0, 5, 40)), ValueError, "box", "(-1, 0, 5, 40)"),
-    (dict(box=(0, 0, 60.01, 40)), ValueError, "box", "60.01"),
-    (dict(box=(0, float("nan"), 5, 40)), ValueError, "box", "nan"),
-    (dict(box=(0, 0, float("inf"), 40)), ValueError, "box", "inf"),
-    (dict(image=torch.zeros(7)), ValueError, "image", "(7,)"),
-    (dict(image=torch.zeros(3, 0, 5)), ValueError, "image", "(3, 0, 5)"),
-    (dict(image=IMAGE.bool()), TypeError, "image", "torch.bool"),
-    (dict(image=IMAGE.long()), TypeError, "image", "torch.int64"),
-    (dict(image=IMAGE.to(torch.complex64)), TypeError, "image", "torch.complex64"),
-    (dict(image=IMAGE.to(torch.complex64), method="nearest"), TypeError, "image", "complex64"),
-    (dict(image=IMAGE.to_sparse()), TypeError, "image", "sparse"),
-    (dict(image=np.zeros(5)), ValueError, "image", "(5,)"),
-    (dict(image=np.zeros((2, 3, 4, 5))), ValueError, "image", "(2, 3, 4, 5)"),
-    (dict(image=np.zeros((4, 5), object)), TypeError, "image", "object"),
-    (dict(image=np.zeros((4, 5), "U1")), TypeError, "image", "<U1"),
-    (dict(image=np.zeros((4, 5), ">f4")), TypeError, "image", ">f4"),
-    (dict(image=np.zeros((4, 5), np.longdouble)), TypeError, "image", "float128"),
-    (dict(image=np.ma.zeros((4, 5))), TypeError, "image", "masked"),
-    (dict(image=[[1, 2], [3, 4]]), TypeError, "image", "list"),
-    (dict(image="photo.jpg"), TypeError, "image", "str"),
-    (dict(image=PIL.Image.new("P", (5, 5))), ValueError, "method", "'bilinear'"),
-    (dict(image=PIL.Image.new("LAB", (5, 5))), TypeError, "image", "'LAB'"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("bad", "kind", "argument", "value"), BAD)
-def test_bad_input_names_argument_rule_and_value(bad, kind, argument, value):
-    arguments = {"image": IMAGE, "size": 5, **bad}
-    with pytest.raises(kind, match=f"^{argument}.* must .*{re.escape(value)}"):
-        tr.resize(**arguments)
-
-
-NEEDS_IMAGE = [dict(box=(0, 0, 60.01, 40))]
-
-
-@pytest.mark.parametrize(
-    "bad", [bad for bad, *_ in BAD if "image" not in bad and bad not in NEEDS_IMAGE]
-)
-def test_bad_arguments_fail_when_a_transform_is_made(bad):
-    with pytest.raises((ValueError, TypeError)):
-        tr.Resize(**{"size": 5, **bad})
-
-
-def test_unknown_names_suggest_and_unknown_pairs_say_who_has_it():
-    with pytest.raises(ValueError, match="did you mean 'bicubic'"):
-        tr.resize(IMAGE, 5, "bycubic")
-    with pytest.raises(ValueError, match="'tf' have"):
-        tr.resize(IMAGE, 5, "mitchell", like="torch")
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "bmp", "dds"])
-def test_truncated_file(tmp_path, rng, suffix):
-    path = tmp_path / f"cut.{suffix}"
-    PIL.Image.fromarray(rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)).save(path)
-    # TIFF keeps its directory behind the pixels.
-    path.write_bytes(path.read_bytes()[: -20 if suffix == "tiff" else 2000])
-    message = rf"^image must .*cut\.{suffix}"
-    try:
-        opened = PIL.Image.open(path)
-    except PIL.UnidentifiedImageError:
-        assert suffix == "tiff"  # refused by Pillow before it is an image
-        return
-    with opened, pytest.raises(ValueError, match=message):
-        tr.resize(opened, 5)
 
 
 PEAK = """

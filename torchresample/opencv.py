@@ -38,7 +38,7 @@ def plan(request: Request) -> tuple[Pass, ...]:
         name = "area"
     if name == "area" and min(scales) < 1:
         name = "area-up"
-    passes = _PLANS[name](axis_y, axis_x, request.dtype)
+    passes = _PLANS[name](request)
     if halves and passes[-1].rule == "mean" and request.channels in (1, 3, 4):
         # Only these have a vectorised loop, which rounds half up; the other rounds half to even.
         passes = passes[0], replace(passes[1], rule="fixed", bits=2)
@@ -120,11 +120,11 @@ def _clamped(axis: Axis, left: np.ndarray, fraction: np.ndarray) -> tuple[np.nda
     return np.clip(left, 0, axis.n_in - 1), np.where(outside, np.float32(0), fraction)
 
 
-def _nearest(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass, ...]:
+def _nearest(request: Request) -> tuple[Pass, ...]:
     def band(axis: Axis) -> Band:
         return select_band(axis.n_in, np.floor(axis.lo + np.arange(axis.n_out) * _scale(axis)))
 
-    return Pass(VERTICAL, band(axis_y)), Pass(HORIZONTAL, band(axis_x))
+    return Pass(VERTICAL, band(request.axis_y)), Pass(HORIZONTAL, band(request.axis_x))
 
 
 def accumulated_nearest(axis: Axis) -> Band:
@@ -137,19 +137,18 @@ def accumulated_nearest(axis: Axis) -> Band:
     return select_band(axis.n_in, np.floor(np.cumsum(steps)))
 
 
-def _nearest_exact(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass, ...]:
+def _nearest_exact(request: Request) -> tuple[Pass, ...]:
     return (
-        Pass(VERTICAL, accumulated_nearest(axis_y)),
-        Pass(HORIZONTAL, accumulated_nearest(axis_x)),
+        Pass(VERTICAL, accumulated_nearest(request.axis_y)),
+        Pass(HORIZONTAL, accumulated_nearest(request.axis_x)),
     )
 
 
-def _float_passes(kind: str, x: tuple, y: tuple, axis_y: Axis, axis_x: Axis, dtype: torch.dtype):
+def _float_passes(kind: str, x: tuple, y: tuple, request: Request) -> tuple[Pass, ...]:
     """Float32 coefficients, one rounding at the end."""
-    return (
-        Pass(HORIZONTAL, folded_band(_rows(kind, *x, None), axis_x.n_in, "edge")),
-        Pass(VERTICAL, folded_band(_rows(kind, *y, None), axis_y.n_in, "edge"), final_store(dtype)),
-    )
+    across = folded_band(_rows(kind, *x, None), request.axis_x.n_in, "edge")
+    down = folded_band(_rows(kind, *y, None), request.axis_y.n_in, "edge")
+    return Pass(HORIZONTAL, across), Pass(VERTICAL, down, final_store(request.dtype))
 
 
 def final_store(dtype: torch.dtype) -> torch.dtype | None:
@@ -157,52 +156,50 @@ def final_store(dtype: torch.dtype) -> torch.dtype | None:
     return None if dtype.is_floating_point else dtype
 
 
-def _linear(x: tuple, y: tuple, axis_y: Axis, axis_x: Axis, dtype: torch.dtype):
-    if dtype != torch.uint8:
-        return _float_passes("bilinear", x, y, axis_y, axis_x, dtype)
-    across = _rows("bilinear", *_clamped(axis_x, *x), COEFFICIENT_BITS)
+def _linear(x: tuple, y: tuple, request: Request) -> tuple[Pass, ...]:
+    if request.dtype != torch.uint8:
+        return _float_passes("bilinear", x, y, request)
+    across = _rows("bilinear", *_clamped(request.axis_x, *x), COEFFICIENT_BITS)
+    across = folded_band(across, request.axis_x.n_in, "edge")
+    # Each product is cut on its own, so taps past the edge may not be merged.
     down = _rows("bilinear", *y, COEFFICIENT_BITS)
+    down = gathered_band(down, request.axis_y.n_in, "edge")
     return (
-        Pass(HORIZONTAL, folded_band(across, axis_x.n_in, "edge"), torch.int32, "floor", bits=4),
-        # Each product is cut on its own, so taps past the edge may not be merged.
-        Pass(
-            VERTICAL,
-            gathered_band(down, axis_y.n_in, "edge"),
-            torch.uint8,
-            "fixed",
-            bits=2,
-            sums="floor16",
-        ),
+        Pass(HORIZONTAL, across, torch.int32, "floor", bits=4),
+        Pass(VERTICAL, down, torch.uint8, "fixed", bits=2, sums="floor16"),
     )
 
 
-def _bilinear(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass, ...]:
-    return _linear(_fraction(axis_x), _fraction(axis_y), axis_y, axis_x, dtype)
+def _bilinear(request: Request) -> tuple[Pass, ...]:
+    return _linear(_fraction(request.axis_x), _fraction(request.axis_y), request)
 
 
-def _area_up(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass, ...]:
-    return _linear(_area_up_fraction(axis_x), _area_up_fraction(axis_y), axis_y, axis_x, dtype)
+def _area_up(request: Request) -> tuple[Pass, ...]:
+    x, y = _area_up_fraction(request.axis_x), _area_up_fraction(request.axis_y)
+    return _linear(x, y, request)
 
 
-def _bicubic(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass, ...]:
-    return _float_passes("bicubic", _fraction(axis_x), _fraction(axis_y), axis_y, axis_x, dtype)
+def _bicubic(request: Request) -> tuple[Pass, ...]:
+    x, y = _fraction(request.axis_x), _fraction(request.axis_y)
+    return _float_passes("bicubic", x, y, request)
 
 
-def _lanczos(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass, ...]:
-    x, y = _fraction(axis_x), _fraction(axis_y)
-    if dtype != torch.uint8:
-        return _float_passes("lanczos4", x, y, axis_y, axis_x, dtype)
-    across = folded_band(_rows("lanczos4", *x, COEFFICIENT_BITS), axis_x.n_in, "edge")
-    down = folded_band(_rows("lanczos4", *y, COEFFICIENT_BITS), axis_y.n_in, "edge")
+def _lanczos(request: Request) -> tuple[Pass, ...]:
+    x, y = _fraction(request.axis_x), _fraction(request.axis_y)
+    if request.dtype != torch.uint8:
+        return _float_passes("lanczos4", x, y, request)
+    across = folded_band(_rows("lanczos4", *x, COEFFICIENT_BITS), request.axis_x.n_in, "edge")
+    down = folded_band(_rows("lanczos4", *y, COEFFICIENT_BITS), request.axis_y.n_in, "edge")
     return (
         Pass(HORIZONTAL, across, torch.int32, "fixed"),
         Pass(VERTICAL, down, torch.uint8, "fixed", bits=2 * COEFFICIENT_BITS),
     )
 
 
-def _linear_exact(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass, ...]:
+def _linear_exact(request: Request) -> tuple[Pass, ...]:
+    dtype = request.dtype
     if dtype.is_floating_point:
-        return _bilinear(axis_y, axis_x, dtype)  # as OpenCV does: it is exact for integers only
+        return _bilinear(request)  # as OpenCV does: it is exact for integers only
     bits = 8 * dtype.itemsize  # fixed point with as many fraction bits as the pixel has
 
     def band(axis: Axis) -> Band:
@@ -214,26 +211,25 @@ def _linear_exact(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass,
 
     wide = torch.int32 if dtype == torch.uint8 else torch.float64
     return (
-        Pass(HORIZONTAL, band(axis_x), wide, "fixed"),
-        Pass(VERTICAL, band(axis_y), dtype, "fixed", bits=2 * bits),
+        Pass(HORIZONTAL, band(request.axis_x), wide, "fixed"),
+        Pass(VERTICAL, band(request.axis_y), dtype, "fixed", bits=2 * bits),
     )
 
 
-def _area(axis_y: Axis, axis_x: Axis, dtype: torch.dtype) -> tuple[Pass, ...]:
-    axes = (axis_y, axis_x)
+def _area(request: Request) -> tuple[Pass, ...]:
+    axes, ordered = (request.axis_y, request.axis_x), request.dtype == torch.uint8
     factors = [int(np.rint(_scale(axis))) for axis in axes]
     close = [abs(_scale(a) - f) < np.finfo(float).eps for a, f in zip(axes, factors, strict=True)]
-    if dtype == torch.uint8 and all(close) and all(axis.lo % 1 == 0 for axis in axes):
-        return _block_mean(factors, axis_y, axis_x)
-    ordered = dtype == torch.uint8
+    if ordered and all(close) and all(axis.lo % 1 == 0 for axis in axes):
+        return _block_mean(factors, request)
     sums, wide = ("float32", torch.float32) if ordered else ("exact", None)
     return (
-        Pass(HORIZONTAL, _overlap_band(axis_x), wide, sums=sums),
-        Pass(VERTICAL, _overlap_band(axis_y), final_store(dtype), sums=sums),
+        Pass(HORIZONTAL, _overlap_band(request.axis_x), wide, sums=sums),
+        Pass(VERTICAL, _overlap_band(request.axis_y), final_store(request.dtype), sums=sums),
     )
 
 
-def _block_mean(factors: list[int], axis_y: Axis, axis_x: Axis) -> tuple[Pass, ...]:
+def _block_mean(factors: list[int], request: Request) -> tuple[Pass, ...]:
     """Integer factors: the exact sum of a block of pixels, divided once."""
 
     def band(axis: Axis, factor: int) -> Band:
@@ -241,8 +237,14 @@ def _block_mean(factors: list[int], axis_y: Axis, axis_x: Axis) -> tuple[Pass, .
         return folded_band(Rows(first, np.ones((axis.n_out, factor))), axis.n_in, "edge")
 
     return (
-        Pass(HORIZONTAL, band(axis_x, factors[1]), torch.int32, "fixed"),
-        Pass(VERTICAL, band(axis_y, factors[0]), torch.uint8, "mean", count=math.prod(factors)),
+        Pass(HORIZONTAL, band(request.axis_x, factors[1]), torch.int32, "fixed"),
+        Pass(
+            VERTICAL,
+            band(request.axis_y, factors[0]),
+            torch.uint8,
+            "mean",
+            count=math.prod(factors),
+        ),
     )
 
 
