@@ -55,6 +55,8 @@ def random_sizes(rng: np.random.Generator, largest: int = 400) -> tuple[int, ...
         int(rng.integers(1, largest + 1) if rng.random() < 0.5 else rng.integers(1, 41))
         for _ in range(4)
     )
+    if rng.random() < 0.05:
+        h, w = largest, int(rng.integers(1, 6))  # very tall, for which Pillow has a rule of its own
     new_h, new_w = (n if rng.random() < 0.9 else m for n, m in zip(new, (h, w), strict=True))
     return h, w, new_h, new_w
 

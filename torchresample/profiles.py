@@ -1,5 +1,6 @@
 """Profiles: whose pixels a resize reproduces. Conventions and arithmetic, as data."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -48,18 +49,28 @@ def _in_order(request: Request, vertical_first: bool = False) -> list[tuple[int,
     return [(dim, axis) for dim, axis in axes if not (request.method.skip and axis.unchanged)]
 
 
-def _plan_pillow(always_horizontal_first: bool, request: Request) -> tuple[Pass, ...]:
+def _saves_columns(request: Request) -> bool:
+    """Whether Pillow 13 resizes columns first: where that leaves fewer sums."""
+    fewer_rows = request.axis_y.n_in - request.axis_y.n_out
+    fewer_columns = request.axis_x.n_in - request.axis_x.n_out
+    return fewer_rows > 0 and fewer_rows > 2 * fewer_columns
+
+
+def _very_tall(request: Request) -> bool:
+    """Whether Pillow 12.2 and 12.3 resize columns first. Before, none did."""
+    rows = request.axis_y
+    return rows.n_out < rows.n_in and rows.n_in > 100 * request.axis_x.n_in
+
+
+def _plan_pillow(vertical_first: Callable[[Request], bool], request: Request) -> tuple[Pass, ...]:
     if request.method.skip and request.axis_y.crops and request.axis_x.crops:
         # Pillow crops where nothing is scaled, even with filters that would sharpen.
         return tuple(
             Pass(dim, select_band(axis.n_in, axis.lo + np.arange(axis.n_out)))
             for dim, axis in _in_order(request)
         )
-    fewer_rows = request.axis_y.n_in - request.axis_y.n_out
-    fewer_columns = request.axis_x.n_in - request.axis_x.n_out
-    vertical_first = fewer_rows > 0 and fewer_rows > 2 * fewer_columns
     dtype, passes = request.dtype, []
-    for dim, axis in _in_order(request, vertical_first and not always_horizontal_first):
+    for dim, axis in _in_order(request, vertical_first(request)):
         band = request.band(axis)
         if band.selects and dtype == torch.uint16 and request.name in ("nearest", "nearest-exact"):
             # Mode I;16 takes Pillow's general affine transform, which multiplies.
@@ -199,7 +210,7 @@ def _skimage_spline(order: int, axis: Axis, boundary: str | None) -> Rows:
     return Rows(band.start - padding, band.weight)
 
 
-def _pillow(source: str, always_horizontal_first: bool) -> Profile:
+def _pillow(source: str, vertical_first: Callable[[Request], bool]) -> Profile:
     methods = {
         "nearest": Method(_pillow_nearest, (False,), extends=False),
         "nearest-exact": Method(_pillow_nearest, (False,), extends=False),
@@ -209,7 +220,7 @@ def _pillow(source: str, always_horizontal_first: bool) -> Profile:
         # Pillow skips an unchanged axis whatever its filter, even those that would sharpen it.
         skip = filter_.interpolating or name in _PILLOW_FILTERS
         methods[name] = Method(partial(filter_band, filter_), (True, False), skip)
-    plan = partial(_plan_pillow, always_horizontal_first)
+    plan = partial(_plan_pillow, vertical_first)
     return Profile(source, methods, plan, tuple(BOUNDARIES), float32_boxes=True)
 
 
@@ -224,8 +235,8 @@ def _torch_filter(filter_: Filter, axis: Axis, antialias: bool, boundary: str | 
 
 
 PROFILES: dict[str, Profile] = {
-    "pillow": _pillow("Pillow 13, Image.resize", always_horizontal_first=False),
-    "pillow12": _pillow("Pillow up to 12, Image.resize", always_horizontal_first=True),
+    "pillow": _pillow("Pillow 13, Image.resize", _saves_columns),
+    "pillow12": _pillow("Pillow 12.2 and 12.3, Image.resize", _very_tall),
     "torch": Profile(
         "torch.nn.functional.interpolate on the CPU, antialias=True unless asked otherwise",
         {
