@@ -1,6 +1,5 @@
 """Residual networks as feature extractors, and how their weights are read."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,8 +17,6 @@ LAYOUTS = {
     BasicBlock: [[2, 2, 2, 2], [3, 4, 6, 3]],
     Bottleneck: [[3, 4, 6, 3], [3, 4, 23, 3], [3, 8, 36, 3]],
 }
-UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, ValueError)
-UNREADABLE += (pickle.UnpicklingError, SafetensorError)
 
 
 class CifarBlock(nn.Module):
@@ -149,10 +146,10 @@ def read_state(weights: str) -> dict[str, Tensor]:
             if path.suffix == ".safetensors":
                 return load_file(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except UNREADABLE as error:
+        except Exception as error:  # whatever torch's reader meets where it takes bytes for code
             # Torch's own words advise to load what may run code.
-            unsafe = isinstance(error, pickle.UnpicklingError)
-            reason = "no torch file, or not only tensors" if unsafe else error
+            known = isinstance(error, (OSError, SafetensorError))
+            reason = error if known else "no torch file, or not only tensors"
             raise ValueError(f"weights: cannot read {path} as a state_dict: {reason}") from error
         if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
             raise ValueError(f"weights: {path} must hold a state_dict (name -> tensor)")

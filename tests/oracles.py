@@ -137,7 +137,8 @@ def dense_matrix(name: str, n_in: int, n_out: int, antialias: bool) -> np.ndarra
         low = max(int(centre - filter_.radius * widen + 0.5), 0)
         high = min(int(centre + filter_.radius * widen + 0.5), n_in)
         for i in range(low, high):
-            matrix[j, i] = filter_.kernel(np.array((i + 0.5 - centre) / widen))
+            # In Pillow's order: a filter that ends in a step tells the last bit.
+            matrix[j, i] = filter_.kernel(np.array((i - centre + 0.5) * (1.0 / widen)))
         matrix[j] /= matrix[j].sum()
     return matrix
 

@@ -16,6 +16,8 @@ BAD = [
     (dict(size=(5, 0)), ValueError, "size", "(5, 0)"),
     (dict(size=(5, 6, 7)), ValueError, "size", "(5, 6, 7)"),
     (dict(size=()), ValueError, "size", "()"),
+    (dict(size=2**31), ValueError, "size", "2147483648"),
+    (dict(size=5, box=(0, 0, 1e-300, 1)), ValueError, "size", "1e-300"),
     (dict(size=5.0), TypeError, "size", "5.0"),
     (dict(size=True), TypeError, "size", "True"),
     (dict(size="5"), TypeError, "size", "'5'"),
@@ -47,6 +49,7 @@ BAD = [
     (dict(box=(0, 0, 60.01, 40)), ValueError, "box", "60.01"),
     (dict(box=(0, float("nan"), 5, 40)), ValueError, "box", "nan"),
     (dict(box=(0, 0, float("inf"), 40)), ValueError, "box", "inf"),
+    (dict(box=(0, 0, 10**400, 40)), ValueError, "box", "0000"),
     (dict(image=torch.zeros(7)), ValueError, "image", "(7,)"),
     (dict(image=torch.zeros(3, 0, 5)), ValueError, "image", "(3, 0, 5)"),
     (dict(image=IMAGE.bool()), TypeError, "image", "torch.bool"),
@@ -75,7 +78,7 @@ def test_bad_input_names_argument_rule_and_value(bad, kind, argument, value):
         tr.resize(**arguments)
 
 
-NEEDS_IMAGE = [dict(box=(0, 0, 60.01, 40))]
+NEEDS_IMAGE = [dict(box=(0, 0, 60.01, 40)), dict(size=5, box=(0, 0, 1e-300, 1))]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,14 @@ def test_unknown_names_suggest_and_unknown_pairs_say_who_has_it():
         tr.resize(IMAGE, 5, "bycubic")
     with pytest.raises(ValueError, match="'tf' have"):
         tr.resize(IMAGE, 5, "mitchell", like="torch")
+
+
+def test_closed_file(tmp_path):
+    PIL.Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    with PIL.Image.open(tmp_path / "a.png") as image:
+        pass
+    with pytest.raises(ValueError, match=r"^image must .*a\.png'.* closed"):
+        tr.resize(image, 5)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "bmp", "dds"])

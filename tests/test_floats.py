@@ -310,6 +310,16 @@ def test_not_a_number_stays_where_it_is_read(rng, method):
     assert (result[far] - clean[far]).abs().max() <= (0 if method == "nearest" else bound)
 
 
+def test_skimage_clamps_to_finite_and_infinite_bounds(rng):
+    x = rng.random((10, 12))
+    x[3, 4] = -np.inf
+    ours = tr.resize(x, (20, 24), like="skimage")
+    theirs = skimage.transform.resize(x, (20, 24), order=1, mode="reflect")
+    finite = np.isfinite(tr.resize(np.where(np.isinf(x), np.nan, x), (20, 24), like="skimage"))
+    assert np.abs(ours[finite] - theirs[finite]).max() <= DOUBLE
+    assert np.isneginf(ours[~finite]).any()
+
+
 def test_float32_products_ignore_reduced_precision(rng):
     x = torch.from_numpy(rng.random((3, 64, 64))).float()
     expected = tr.resize(x, (40, 40), "lanczos3")

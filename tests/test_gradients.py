@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import torchresample as tr
-from torchresample.ops import resample
+from torchresample import ops
 from torchresample.profiles import PROFILES
 
 PAIRS = [
@@ -17,12 +17,17 @@ PAIRS = [
 ]
 
 
+# torch's forward mode defines its own decompositions with the torch.jit that it deprecates.
+forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+
+
 def operator(x, size, method, like, antialias, boundary=None, box=None):
     """The linear operator itself: skimage's clamp, which follows it, has kinks."""
     boundary = boundary or (PROFILES[like].boundaries or (None,))[0]
-    return resample(x, size, method, like, antialias, boundary, box, False)
+    return ops.resample(x, size, method, like, antialias, boundary, box, False)
 
 
+@forward_mode
 @pytest.mark.parametrize(("like", "method", "antialias"), PAIRS)
 def test_gradcheck(rng, like, method, antialias):
     x = torch.from_numpy(rng.standard_normal((2, 5, 6))).requires_grad_()
@@ -30,7 +35,7 @@ def test_gradcheck(rng, like, method, antialias):
     def call(t):
         return operator(t, (3, 8), method, like, antialias)
 
-    assert torch.autograd.gradcheck(call, x)
+    assert torch.autograd.gradcheck(call, x, check_forward_ad=True)
     assert torch.autograd.gradgradcheck(call, x)
 
 
@@ -89,7 +94,7 @@ def test_opcheck(rng, dtype, box):
         x = x.requires_grad_() if dtype.is_floating_point else x
         for method, boundary in (("bicubic", "wrap"), ("nearest", "renormalize")):
             arguments = (x, (5, 11), method, "pillow", method == "bicubic", boundary, box, False)
-            torch.library.opcheck(resample, arguments)
+            torch.library.opcheck(ops.operator, arguments)
 
 
 def test_gradients_of_every_layout_agree(rng):
@@ -158,6 +163,16 @@ def test_vmap(rng):
     x = torch.from_numpy(rng.random((3, 20, 5, 33)))
     mapped = torch.func.vmap(lambda t: tr.resize(t, (7, 9), "bicubic"), in_dims=2)(x)
     assert torch.equal(mapped, tr.resize(x.movedim(2, 0), (7, 9), "bicubic"))
+
+
+@forward_mode
+def test_forward_mode(rng):
+    x, t = torch.from_numpy(rng.random((2, 3, 9, 14)))
+    value, tangent = torch.func.jvp(lambda image: tr.resize(image, 5), (x,), (t,))
+    assert torch.equal(value, tr.resize(x, 5))
+    assert torch.equal(tangent, tr.resize(t, 5))
+    jacobian = torch.func.jacfwd(lambda image: tr.resize(image, 5))(x)
+    assert torch.allclose(torch.einsum("chwdij,dij->chw", jacobian, t), tangent)
 
 
 def test_meta_and_fake_tensors():

@@ -404,6 +404,7 @@ SPOIL = {
         ("one class", {}, r"data: .*at least 2 class folders, found \['light'\]"),
         (None, {"weights": "absent.pth"}, r"weights: expected a file .*got 'absent.pth'"),
         (None, {"weights": __file__}, r"weights: cannot read .*test_studies.py"),
+        (None, {"weights": sys.executable}, r"weights: cannot read .*python"),
         (None, {"methods": ("bilinaer",)}, "method.*bilinaer"),
         (None, {"methods": ("bilinear:soft",)}, "methods: .*'bilinear:soft'"),
         (None, {"methods": ("box", "box")}, "methods: expected at least one, each once"),

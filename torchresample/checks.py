@@ -23,6 +23,7 @@ _ENUM_NAMES = {
     **{member: member.value for member in InterpolationMode},
     InterpolationMode.LANCZOS: "lanczos3",
 }
+LONGEST = 2**31
 NEAREST = ("nearest", "nearest-exact")
 _DTYPES = (
     torch.uint8,
@@ -118,8 +119,8 @@ def _is_whole(value: object) -> bool:
 def _check_size(size: Size | None, max_size: int | None) -> None:
     if max_size is not None and not _is_whole(max_size):
         raise TypeError(f"max_size must be an int or None, got {max_size!r}")
-    if max_size is not None and max_size < 1:
-        raise ValueError(f"max_size must be at least 1, got {max_size}")
+    if max_size is not None and (max_size < 1 or max_size >= LONGEST):
+        raise ValueError(f"max_size must be from 1 to {LONGEST - 1}, got {max_size}")
     if size is None:
         if max_size is None:
             raise ValueError("size must be given where max_size is not, got None")
@@ -129,8 +130,8 @@ def _check_size(size: Size | None, max_size: int | None) -> None:
         raise TypeError(f"size must be an int or (h, w) of ints, got {size!r}")
     if len(sides) not in (1, 2):
         raise ValueError(f"size must be an int or (h, w), got {size!r}")
-    if any(side < 1 for side in sides):
-        raise ValueError(f"size must be at least 1 pixel, got {size!r}")
+    if any(side < 1 or side >= LONGEST for side in sides):
+        raise ValueError(f"size must be from 1 to {LONGEST - 1} pixels, got {size!r}")
     if max_size is None:
         return
     if len(sides) == 2:
@@ -147,7 +148,10 @@ def _corners(box: Box | None) -> tuple[float, ...] | None:
         raise TypeError(f"box must be (left, top, right, bottom), got {box!r}")
     if any(isinstance(v, bool) or not isinstance(v, (int, float, np.number)) for v in box):
         raise TypeError(f"box must hold four numbers, got {box!r}")
-    left, top, right, bottom = (float(v) for v in box)
+    try:
+        left, top, right, bottom = (float(v) for v in box)
+    except OverflowError:
+        raise ValueError(f"box must be finite as floats, got {box!r}") from None
     if not all(-math.inf < v < math.inf for v in (left, top, right, bottom)):
         raise ValueError(f"box must be finite, got {box!r}")
     if left >= right or top >= bottom:
@@ -177,6 +181,10 @@ def output_size(
         w, h = box[2] - box[0], box[3] - box[1]
     size, max_size = _plain(size), _plain(max_size)
     short, long = (w, h) if w <= h else (h, w)
+    if box is not None and size is not None and size * long / short >= LONGEST:
+        raise ValueError(
+            f"size must give sides below {LONGEST} pixels, got {size} for a box of {w} x {h} pixels"
+        )
     if size is None:
         new_short, new_long = int(max_size * short / long), max_size
     else:

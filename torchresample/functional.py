@@ -119,13 +119,13 @@ def _resize_tensor(
     max_size: int | None,
     boundary: str | None,
 ) -> Tensor:
-    check_tensor(image, method, antialias)
     profile = PROFILES[like]
+    if antialias is None:
+        antialias = profile.default_antialias(method, image.dtype)
+    check_tensor(image, method, antialias)
     h, w = image.shape[-2:]
     box = check_box(box, h, w)
     new_h, new_w = output_size(size, max_size, h, w, box)
-    if antialias is None:
-        antialias = profile.default_antialias(method, image.dtype)
     if boundary is None and profile.boundaries:
         boundary = profile.boundaries[0]
     out = resample(image, (new_h, new_w), method, like, antialias, boundary, box, False)
@@ -140,7 +140,7 @@ def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
     dims = tuple(range(-min(image.ndim, 3), 0))
     low = high = image
     if image.is_floating_point():  # NaN is no bound
-        low, high = image.nan_to_num(math.inf), image.nan_to_num(-math.inf)
+        low, high = (image.nan_to_num(nan, math.inf, -math.inf) for nan in (math.inf, -math.inf))
     low, high = low.amin(dims, keepdim=True), high.amax(dims, keepdim=True)
     if boundary == "constant":
         # The zeros outside count as part of the image where the result reaches them.
@@ -183,9 +183,10 @@ def _resize_pil(
         )
     try:
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
+    except (OSError, SyntaxError, ValueError, AssertionError) as error:  # what decoders raise
         name = getattr(image, "filename", "") or "an image in memory"
-        raise ValueError(f"image must be a complete image file, got {name!r}: {error}") from error
+        reason = str(error) or "the file is closed"  # Pillow asserts that it is not
+        raise ValueError(f"image must be a complete image file, got {name!r}: {reason}") from error
     # Colours under a transparent pixel must not bleed out; Pillow weighs them by their alpha.
     weigh = mode in _PREMULTIPLIED and options["like"].startswith("pillow")
     if weigh and method not in NEAREST:

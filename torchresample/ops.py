@@ -10,14 +10,26 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from torchresample import cpu
 from torchresample.passes import Pass, Request
 from torchresample.profiles import PROFILES
 
 
+def resample(x: Tensor, *scalars) -> Tensor:
+    """The operator below; in forward-mode differentiation with the tangent that torch leaves out.
+
+    (torch gives a custom operator's result no tangent, which then counts as zero.)
+    """
+    primal, tangent = forward_ad.unpack_dual(x)
+    if tangent is None:
+        return operator(x, *scalars)
+    return forward_ad.make_dual(resample(primal, *scalars), resample(tangent, *scalars))
+
+
 @torch.library.custom_op("torchresample::resample", mutates_args=())
-def resample(
+def operator(
     x: Tensor,
     size: Sequence[int],
     method: str,
@@ -109,7 +121,7 @@ def _passes(
     return passes
 
 
-@resample.register_fake
+@operator.register_fake
 def _(x, size, method, like, antialias, boundary, box, transpose):
     return _allocate(x, size)
 
@@ -124,13 +136,13 @@ def _backward(ctx, grad):
     return grad, None, None, None, None, None, None, None
 
 
-resample.register_autograd(_backward, setup_context=_setup_context)
+operator.register_autograd(_backward, setup_context=_setup_context)
 
 
-@resample.register_vmap
+@operator.register_vmap
 def _(info, in_dims, x, *scalars):
     x = x.movedim(in_dims[0], 0)
     if x.ndim > 3:
-        return resample(x, *scalars), 0
+        return operator(x, *scalars), 0
     # Grey images: the batch is no channel, on which some roundings depend.
-    return resample(x[:, None], *scalars)[:, 0], 0
+    return operator(x[:, None], *scalars)[:, 0], 0
