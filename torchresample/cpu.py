@@ -1,180 +1,156 @@
-"""Apply passes with torch operations: the CPU engine, and the reference for every other one.
+"""The CPU engine: which code applies a pass, in how many threads.
 
-A band is applied as small dense matrix products, one per block of outputs. Integer products run
-in float64, where every sum of a pixel times a 22-bit weight is exact in any order.
+| pixels | pass | applied by |
+|---|---|---|
+| uint8 ``[.., 3 or 4, H, W]``, channels_last | all of a whole resize as in torch | ATen |
+| uint8, stored as uint8 | weights in fixed point, sums within int32 | ``loops``, in int32 |
+| float32, float64 | weighted sums | ``loops``, in their own type |
+| all others | all others | ``reference``: torch operations |
 """
 
-from dataclasses import replace
-from functools import lru_cache
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from torch import Tensor
 
+from torchresample import reference
 from torchresample.bands import Band
-from torchresample.passes import HORIZONTAL, VERTICAL, Pass
+from torchresample.passes import VERTICAL, Pass
 
-BLOCK = 32
-"""Outputs per product: enough to keep the product efficient, few enough to stay near the band."""
-
-WINDOW = 2**18
-"""Elements of a converted window: bounds the scratch memory and stays inside the cache."""
+PART = 2**17
+"""Bytes of a result worth a thread of their own."""
 
 
 def apply(x: Tensor, passes: tuple[Pass, ...], out: Tensor) -> Tensor:
-    """Run ``passes`` (at least one) over ``x`` ``[B, C, H, W]`` into ``out`` ``[B, C, h, w]``."""
-    for step in passes[:-1]:
-        x = _apply_pass(x, step, None)
-    _apply_pass(x, passes[-1], out)
+    """Run ``passes`` (at least one) over ``x`` ``[B, C, H, W]`` into ``out`` ``[B, C, h, w]``.
+
+    ``out`` is packed, with its channels outermost or innermost.
+    """
+    layout = torch.contiguous_format if out.is_contiguous() else torch.channels_last
+    for i, step in enumerate(passes):
+        last = i == len(passes) - 1
+        into = out if last else None
+        if _vectorised(x, step, into):
+            x = _weigh(x, step, into, layout, None if last else passes[1].band)
+        else:
+            x = reference.apply_pass(x, step, into)
     return out
 
 
-def sum_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Where sums over pixels of ``dtype`` are formed."""
-    if dtype in (torch.float16, torch.bfloat16, torch.float32):
-        # A user may have traded float32 products for bfloat16 ones; a resize does not follow.
-        exact = torch.get_float32_matmul_precision() == "highest"
-        return torch.float32 if exact else torch.float64
-    return torch.float64
+def interpolates(x: Tensor, width: int, method: str) -> bool:
+    """Whether ATen has a vectorised kernel for a whole ``[B, C, H, W]`` in its own arithmetic."""
+    # At a width of 1 it is wrong (seen in 2.15).
+    if x.dtype != torch.uint8 or x.device.type != "cpu" or x.numel() == 0 or width == 1:
+        return False
+    packed = x.is_contiguous(memory_format=torch.channels_last)
+    return packed and x.shape[1] in (3, 4) and method in _aten_modes()
 
 
-def _apply_pass(x: Tensor, step: Pass, out: Tensor | None) -> Tensor:
-    """``out`` (allocated where ``None``), with ``step`` applied along its axis."""
-    dim, band = step.dim, step.band
-    if band.selects and step.store in (None, x.dtype):
-        picked = _gather(x, dim, band.start)
-        return picked if out is None else out.copy_(picked)
-    if out is None:
-        out = _along(x, dim, band.n_out, step.store or sum_dtype(x.dtype))
-    if band.gather is not None:
-        # By parts, so that the extended image never stands in memory as a whole.
-        direct = replace(step, band=replace(band, gather=None))
-        for part, into in _chunks(x, out, _other(dim)):
-            _apply_pass(_gather(part, dim, band.gather), direct, into)
-        return out
-    if band.fold is None:
-        return _apply_rows(x, step, out)
-    rows = _apply_rows(x, step, _along(x, dim, band.rows, sum_dtype(x.dtype)))
-    index = torch.from_numpy(band.fold).to(x.device)
-    sums = torch.zeros_like(_along(x, dim, band.n_out, rows.dtype)).index_add_(dim, index, rows)
-    return out.copy_(sums)
+@lru_cache(maxsize=1)
+def _aten_modes() -> dict[str, str]:
+    """``interpolate``'s names of the methods; Lanczos came with torch 2.15."""
+    modes = {"bilinear": "bilinear", "bicubic": "bicubic"}
+    if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"):
+        modes["lanczos3"] = "lanczos"
+    return modes
 
 
-def _along(x: Tensor, dim: int, length: int, dtype: torch.dtype) -> Tensor:
-    """An empty tensor shaped as ``x`` but for ``length`` along ``dim``."""
-    shape = list(x.shape)
-    shape[dim] = length
-    return x.new_empty(shape, dtype=dtype)
+def interpolate(x: Tensor, size: Sequence[int], method: str, antialias: bool) -> Tensor:
+    return F.interpolate(x, size, mode=_aten_modes()[method], antialias=antialias)
 
 
-def _apply_rows(x: Tensor, step: Pass, out: Tensor) -> Tensor:
-    if step.sums == "exact":
-        return _sum_products(x, step, out)
-    # Every output in the order of its taps, over parts that keep the scratch memory small.
-    product, dtype = _TAP_SUMS[step.sums]
-    for part, into in _chunks(x, out, _other(step.dim)):
-        sums = _tap_sums(part.to(dtype), step.dim, step.band.start, step.band.weight, product)
-        into.copy_(_stored(sums, step, into.dtype))
-    return out
-
-
-def _other(dim: int) -> int:
-    return VERTICAL if dim == HORIZONTAL else HORIZONTAL
-
-
-def _gather(x: Tensor, dim: int, index: np.ndarray) -> Tensor:
-    return x.index_select(dim, torch.from_numpy(index).to(x.device))
-
-
-def _sum_products(x: Tensor, step: Pass, out: Tensor) -> Tensor:
-    dtype = sum_dtype(x.dtype)
-    across = step.dim == HORIZONTAL
-    for j, i, weight in _blocks(step.band, dtype, x.device):
-        n_out, n_window = weight.shape
-        target = out.narrow(step.dim, j, n_out)
-        window = x.narrow(step.dim, i, n_window)
-        for part, into in _chunks(window, target, _other(step.dim)):
-            values = part.to(dtype, memory_format=torch.contiguous_format)
-            sums = values @ weight.mT if across else weight @ values
-            if x.is_floating_point() and not bool(sums.isfinite().all()):
-                # A NaN or infinity must stay within the taps that read it.
-                finite = _finite_taps(values, step, j, n_out, i)
-                sums = torch.where(sums.isfinite(), sums, finite)
-            into.copy_(_stored(sums, step, into.dtype))
-    return out
-
-
-def _chunks(window: Tensor, target: Tensor, dim: int):
-    """Matching parts of input and output, cut along the axis that is not resampled."""
-    lead = max(1, min(window.shape[0], WINDOW // window[0].numel()))
-    lines = max(1, WINDOW * window.shape[dim] // (lead * window[0].numel()))
-    for b in range(0, window.shape[0], lead):
-        for r in range(0, window.shape[dim], lines):
-            count = min(lines, window.shape[dim] - r)
-            yield (
-                window[b : b + lead].narrow(dim, r, count),
-                target[b : b + lead].narrow(dim, r, count),
-            )
+def _vectorised(x: Tensor, step: Pass, out: Tensor | None) -> bool:
+    """Whether ``loops`` has the arithmetic of the pass."""
+    if out is not None and out.dtype != x.dtype:
+        return False
+    if x.device.type != "cpu" or step.band.gather is not None or step.band.fold is not None:
+        return False
+    if x.dtype == torch.uint8:
+        fixed = step.store == torch.uint8 and step.rule == "fixed"
+        return fixed and step.sums == "exact" and _fits_int32(step.band, step.bits)
+    real = x.dtype in (torch.float32, torch.float64)
+    return real and step.store is None and step.sums == "exact" and not step.band.selects
 
 
 @lru_cache(maxsize=64)
-def _blocks(band: Band, dtype: torch.dtype, device: torch.device) -> list[tuple[int, int, Tensor]]:
-    """``(first output, first input, dense weights [outputs, window])`` of each block."""
-    blocks = []
-    for j in range(0, band.rows, BLOCK):
-        start, weight = band.start[j : j + BLOCK], band.weight[j : j + BLOCK]
-        first = int(start.min())
-        dense = np.zeros((len(start), int(start.max()) - first + band.taps))
-        column = (start - first)[:, None] + np.arange(band.taps)
-        np.put_along_axis(dense, column, weight, axis=1)
-        blocks.append((j, first, torch.from_numpy(dense).to(device=device, dtype=dtype)))
-    return blocks
+def _fits_int32(band: Band, bits: int) -> bool:
+    """Whether no sum over uint8 leaves int32."""
+    low = 255 * np.minimum(band.weight, 0).sum(axis=1).min()
+    high = 255 * np.maximum(band.weight, 0).sum(axis=1).max() + 2.0 ** (bits - 1)
+    return low >= -(2**31) and high < 2**31
 
 
-def _finite_taps(values: Tensor, step: Pass, j: int, n_out: int, first: int) -> Tensor:
-    """The sums of one block tap by tap, leaving out products with a weight of zero."""
-    band = step.band
-    start, weight = band.start[j : j + n_out] - first, band.weight[j : j + n_out]
-    return _tap_sums(values, step.dim, start, weight, lambda x, w: torch.where(w == 0, 0, x * w))
+@lru_cache(maxsize=64)
+def _weights(band: Band, bits: int, dtype: torch.dtype) -> tuple:
+    """What ``loops`` takes of a band: start, count, weight, half, bits."""
+    used = band.weight != 0
+    empty = ~used.any(axis=1)
+    # Zeros at either end are left out: they take time, and would spread an infinity.
+    lead = np.where(empty, 0, used.argmax(axis=1))
+    count = np.where(empty, 0, band.taps - used[:, ::-1].argmax(axis=1) - lead)
+    tap = np.minimum(lead[:, None] + np.arange(max(count.max(), 1)), band.taps - 1)
+    kind = {torch.uint8: np.int32, torch.float32: np.float32}.get(dtype, np.float64)
+    weight = np.take_along_axis(band.weight, tap, axis=1).astype(kind)
+    return band.start + lead, count, weight, kind(2 ** (bits - 1) if bits else 0), np.int32(bits)
 
 
-def _tap_sums(x: Tensor, dim: int, start: np.ndarray, weight: np.ndarray, product) -> Tensor:
-    """Sum ``product(pixel, weight)`` in the order of the taps."""
-    shape = (-1,) if dim == HORIZONTAL else (-1, 1)
-    total = None
-    for k in range(weight.shape[1]):
-        w = torch.from_numpy(weight[:, k].copy()).to(device=x.device, dtype=x.dtype).view(shape)
-        term = product(_gather(x, dim, start + k), w)
-        total = term if total is None else total.add_(term)
-    return total
+def _weigh(
+    x: Tensor,
+    step: Pass,
+    out: Tensor | None,
+    layout: torch.memory_format,
+    needed: Band | None,
+) -> Tensor:
+    """A pass by ``loops``; ``needed`` is the band of the next one, which may read a part only."""
+    from torchresample import loops  # numba takes a while to import
 
-
-def _floor16(pixel: Tensor, weight: Tensor) -> Tensor:
-    return (pixel * weight).bitwise_right_shift_(16)
-
-
-_TAP_SUMS = {
-    "float32": (torch.mul, torch.float32),
-    "float64": (torch.mul, torch.float64),
-    "floor16": (_floor16, torch.int32),
-}
-
-
-def _stored(sums: Tensor, step: Pass, dtype: torch.dtype) -> Tensor:
-    """Sums to values of ``dtype``, by the rule of the pass; may reuse ``sums``."""
-    if dtype.is_floating_point:
-        return sums
-    if not sums.is_floating_point():
-        sums = sums.to(torch.float64)
-    if step.rule == "fixed":
-        sums = sums.mul_(2.0**-step.bits).add_(0.5).floor_()
-    elif step.rule == "floor":
-        sums = sums.mul_(2.0**-step.bits).floor_()
-    elif step.rule == "half-away":
-        sums = sums.add_(torch.copysign(torch.full_like(sums, 0.5), sums)).trunc_()
-    elif step.rule == "mean":
-        sums = sums.to(torch.float32).mul_(float(np.float32(1) / np.float32(step.count))).round_()
+    x = x.contiguous(memory_format=layout)
+    if out is None:
+        shape = list(x.shape)
+        shape[step.dim] = step.band.n_out
+        out = torch.empty(shape, dtype=x.dtype, memory_format=layout)
+    source, target = _planes(x, layout), _planes(out, layout)
+    weights = _weights(step.band, step.bits, x.dtype)
+    begin, end = 0, target.shape[1]
+    if step.dim == VERTICAL:
+        run = partial(loops.weigh_rows, source, *weights, target)
     else:
-        sums = sums.round_()
-    limits = torch.iinfo(dtype)
-    return sums.clamp_(limits.min, limits.max)
+        if needed is not None:
+            begin, end = int(needed.start.min()), int(needed.start.max()) + needed.taps
+        channels = source.shape[2] // x.shape[-1]
+        run = partial(loops.weigh_columns, source, channels, *weights, target)
+    _in_threads(run, begin, end, target.nbytes)
+    return out
+
+
+def _planes(x: Tensor, layout: torch.memory_format) -> np.ndarray:
+    """``[B * C, H, W]`` of a tensor ``[B, C, H, W]``, or ``[B, H, W * C]`` if channels_last."""
+    b, c, h, w = x.shape
+    if layout == torch.contiguous_format:
+        return x.view(b * c, h, w).numpy()
+    return x.permute(0, 2, 3, 1).view(b, h, w * c).numpy()
+
+
+def _in_threads(run: Callable[[int, int], None], begin: int, end: int, size: int) -> None:
+    """``run(begin, end)`` for parts of the range: torch's threads, fewer for a small ``size``."""
+    parts = min(torch.get_num_threads(), max(size // PART, 1), end - begin)
+    if parts == 1:
+        return run(begin, end)
+    edges = [begin + (end - begin) * i // parts for i in range(parts + 1)]
+    for _ in _pool(parts).map(run, edges[:-1], edges[1:]):
+        pass
+    return None
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "torchresample")
+
+
+# A forked process has none of its parent's threads.
+os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -22,6 +22,7 @@ from torchresample.checks import (
     output_size,
 )
 from torchresample.ops import resample
+from torchresample.pil import from_pixels, pixels
 from torchresample.profiles import PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
@@ -193,8 +194,11 @@ def _resize_pil(
         skips = PROFILES[options["like"]].methods[method].skip
         if not (skips and _covers(image, size, box, options["max_size"])):
             image = image.convert(_PREMULTIPLIED[mode])
-    array = np.array(image, dtype=np.uint8) * 255 if mode == "1" else np.array(image)
-    resized = _resize_array(array, size, method, box, **options)
+    if mode == "1":
+        image = image.convert("L")
+    # The unused byte of RGB must not count in a clamp to the image's range.
+    with pixels(image, share=not PROFILES[options["like"]].clips) as array:
+        resized = _resize_array(array, size, method, box, **options)
     return _to_pil(resized, image).convert(mode)
 
 
@@ -206,9 +210,7 @@ def _covers(image: PIL.Image.Image, size: Size | None, box: Box | None, max_size
 
 
 def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:
-    h, w = array.shape[:2]
-    mode = "L" if source.mode == "1" else source.mode
-    image = PIL.Image.frombytes(mode, (w, h), array.tobytes())
+    image = from_pixels(array, source.mode)
     if source.palette is not None:
         entries = source.palette.mode  # RGB or RGBA
         image.putpalette(source.getpalette(entries), entries)

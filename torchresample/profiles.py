@@ -70,12 +70,13 @@ def _plan_pillow(vertical_first: Callable[[Request], bool], request: Request) ->
             for dim, axis in _in_order(request)
         )
     dtype, passes = request.dtype, []
+    nearest = request.name in ("nearest", "nearest-exact")
     for dim, axis in _in_order(request, vertical_first(request)):
         band = request.band(axis)
-        if band.selects and dtype == torch.uint16 and request.name in ("nearest", "nearest-exact"):
+        if nearest and dtype == torch.uint16:
             # Mode I;16 takes Pillow's general affine transform, which multiplies.
             band = select_band(axis.n_in, np.floor(axis.centres))
-        if dtype.is_floating_point or band.selects:
+        if nearest or dtype.is_floating_point:
             passes.append(Pass(dim, band))
         elif dtype == torch.uint8:
             fixed = quantized(band, PILLOW_BITS)

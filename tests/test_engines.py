@@ -1,0 +1,108 @@
+"""The fast CPU engine against the reference, which does the same in torch operations."""
+
+import numpy as np
+import oracles
+import PIL.Image
+import pytest
+import torch
+
+import torchresample as tr
+from torchresample import cpu, loops, reference
+from torchresample.ops import _passes
+from torchresample.pil import SHARED, from_pixels, pixels
+from torchresample.profiles import PROFILES
+
+METHODS = [
+    pytest.param(like, method, antialias, id=f"{like}-{method}-{antialias}")
+    for like in ("pillow", "torch", "opencv")
+    for method, spec in PROFILES[like].methods.items()
+    for antialias in spec.antialias
+]
+
+
+def by_reference(x, passes):
+    for step in passes:
+        x = reference.apply_pass(x, step, None)
+    return x
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize(("like", "method", "antialias"), METHODS)
+def test_passes(rng, like, method, antialias, dtype):
+    profile = PROFILES[like]
+    boundary = (profile.boundaries or (None,))[0]
+    for case in range(12):
+        h, w, size, box = oracles.random_resize(rng, 300)
+        b, c = (int(n) for n in rng.integers(1, 5, 2))
+        layout = torch.channels_last if case % 2 else torch.contiguous_format
+        x = torch.from_numpy(rng.integers(0, 256, (b, c, h, w), dtype=np.uint8))
+        x = x.to(dtype).contiguous(memory_format=layout)
+        passes = _passes(
+            (h, w), tuple(size), method, like, antialias, boundary, box, False, dtype, c
+        )
+        if not passes:
+            continue
+        # Whatever is not written stays visible.
+        out = torch.full((b, c, *size), 77, dtype=dtype).contiguous(memory_format=layout)
+        cpu.apply(x, passes, out)
+        expected = by_reference(x, passes)
+        if dtype == torch.uint8:
+            assert torch.equal(out, expected), (h, w, size, box, c)
+            continue
+        # Two orders of summation: taps + 1 roundings a pass, each amplified by the other's weights.
+        sums = [float(np.abs(step.band.weight).sum(1).max()) for step in passes]
+        taps = sum(step.band.taps + 1 for step in passes)
+        bound = 2 * taps * torch.finfo(dtype).eps / 2 * np.prod(np.maximum(sums, 1)) * 255
+        assert (out - expected).abs().max() <= bound, (h, w, size, box, c)
+
+
+def test_threads_change_nothing(rng):
+    x = torch.from_numpy(rng.integers(0, 256, (2, 3, 700, 900), dtype=np.uint8))
+    images = [x, x.contiguous(memory_format=torch.channels_last), x.float()]
+    singly = [tr.resize(image, (400, 301), "lanczos3") for image in images]
+    try:
+        torch.set_num_threads(3)
+        together = [tr.resize(image, (400, 301), "lanczos3") for image in images]
+    finally:
+        torch.set_num_threads(1)
+    for one, many in zip(singly, together, strict=True):
+        assert torch.equal(one, many)
+
+
+def test_sums_that_leave_int32_take_the_reference(rng):
+    """Weights whose positive part sums to over 2: Pillow's int32 would overflow, ours does not."""
+    passes = _passes((30, 30), (30, 31), "bilinear", "pillow", True, "renormalize", None, False,
+                     torch.uint8, 1)  # fmt: skip
+    step = passes[0]
+    loud = step.band.weight * np.where(np.arange(step.band.taps) % 2, -3, 5)
+    step = type(step)(step.dim, type(step.band)(30, 31, step.band.start, loud), torch.uint8,
+                      "fixed", bits=step.bits)  # fmt: skip
+    x = torch.full((1, 1, 30, 30), 255, dtype=torch.uint8)
+    out = torch.empty(1, 1, 30, 31, dtype=torch.uint8)
+    assert torch.equal(cpu.apply(x, (step,), out), reference.apply_pass(x, step, None))
+    assert not cpu._vectorised(x, step, out)
+
+
+def test_without_a_place_for_compiled_code(monkeypatch):
+    """A folder that cannot be written to costs time in every process, and nothing else."""
+    real = loops.njit
+
+    def refusing(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(loops, "njit", refusing)
+    assert loops._compiled(lambda a: a + 1)(2) == 3
+
+
+@pytest.mark.parametrize("mode", SHARED)
+@pytest.mark.parametrize("size", [(37, 21), (3000, 2000)])  # Pillow keeps the second in pieces
+def test_pixels_of_pil_images(rng, mode, size):
+    bands = len(PIL.Image.new(mode, (1, 1)).getbands())
+    array = rng.integers(0, 256, (size[1], size[0], bands), dtype=np.uint8)
+    image = PIL.Image.frombytes(mode, size, array.tobytes())
+    with pixels(image, share=True) as shared, pixels(image, share=False) as copied:
+        assert np.array_equal(copied.reshape(array.shape), array)
+        assert np.array_equal(shared.reshape(*array.shape[:2], -1)[..., :bands], array)
+    assert np.array_equal(np.asarray(from_pixels(copied, mode)), np.asarray(image))

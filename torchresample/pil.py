@@ -1,0 +1,66 @@
+"""The pixels of PIL images as arrays, without a copy where Pillow shares its memory.
+
+Source: Pillow's ``Image.__arrow_c_array__`` (from 11.2 on), the Arrow C data interface.
+"""
+
+import ctypes
+from contextlib import contextmanager
+
+import numpy as np
+import PIL.Image
+
+# Bytes that Pillow keeps per pixel: RGB has an unused fourth.
+SHARED = {"L": 1, "RGB": 4, "RGBX": 4, "RGBA": 4, "RGBa": 4, "CMYK": 4}
+
+
+class _ArrowArray(ctypes.Structure):
+    pass
+
+
+_ArrowArray._fields_ = [
+    *((name, ctypes.c_int64) for name in ("length", "null_count", "offset")),
+    *((name, ctypes.c_int64) for name in ("n_buffers", "n_children")),
+    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    ("children", ctypes.POINTER(ctypes.POINTER(_ArrowArray))),
+    *((name, ctypes.c_void_p) for name in ("dictionary", "release", "private_data")),
+]
+
+_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
+
+@contextmanager
+def pixels(image: PIL.Image.Image, share: bool):
+    """uint8 (or the mode's type) ``[H, W]`` or ``[H, W, C]`` of a loaded image.
+
+    With ``share``, the memory may be the image's own, not to be written to, with four channels for
+    a mode of three; it is the caller's until the context ends.
+    """
+    capsules = _export(image) if share and image.mode in SHARED else None
+    if capsules is None:
+        yield np.array(image)
+        return
+    array = _ArrowArray.from_address(_pointer(capsules[1], b"arrow_array"))
+    if array.n_children:
+        array = array.children[0].contents
+    memory = (ctypes.c_uint8 * array.length).from_address(array.buffers[1])
+    shape = (image.height, image.width, SHARED[image.mode])
+    view = np.frombuffer(memory, np.uint8).reshape(shape)
+    yield view[..., 0] if image.mode == "L" else view
+
+
+def _export(image: PIL.Image.Image) -> tuple[object, object] | None:
+    """Arrow's schema and array; ``None`` where Pillow has none or keeps the image in pieces."""
+    try:
+        return image.__arrow_c_array__()
+    except (AttributeError, ValueError):
+        return None
+
+
+def from_pixels(array: np.ndarray, mode: str) -> PIL.Image.Image:
+    """An image of ``mode`` from ``[h, w]`` or ``[h, w, C]``, four channels also for RGB."""
+    size = array.shape[1::-1]
+    if mode == "RGB" and array.shape[2] == 4:
+        return PIL.Image.frombuffer(mode, size, array, "raw", "RGBX", 0, 1)
+    return PIL.Image.frombytes(mode, size, array.tobytes())
