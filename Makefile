@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint pillow12 clean
+.PHONY: quickstart test lint pillow12 bench clean
 
 # Installs anew when the project's requirements change. Compiling all of torch's dependencies to
 # bytecode takes longer than downloading them; what is imported is compiled then.
@@ -25,6 +25,9 @@ pillow12: .venv/dev
 	rm -rf .venv/pillow12-site
 	$(BIN)/python -m pip install --quiet --no-deps --target .venv/pillow12-site 'pillow==12.*'
 	PYTHONPATH=.venv/pillow12-site $(BIN)/python -m pytest -n 2 tests/test_pixels.py -k 'pillow or ratio'
+
+bench: .venv/dev
+	$(BIN)/python -m studies speed
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import tyro
 
-from studies import methods, pretrain, quickstart
+from studies import methods, pretrain, quickstart, speed
 
 STUDIES = {
     "pretrain": (pretrain.Config, pretrain.run),
     "quickstart": (quickstart.Config, quickstart.run),
     "methods": (methods.Config, methods.run),
+    "speed": (speed.Config, speed.run),
 }
 
 

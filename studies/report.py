@@ -191,7 +191,9 @@ def task_sections(frame: pd.DataFrame) -> list[Section]:
 
 def write(folder: Path, frame: pd.DataFrame, figure: Figure, sections: list[Section]) -> None:
     """``results.csv``, ``plot.png`` and ``summary.md``; the words also go to the terminal."""
-    write_atomically(folder / "results.csv", frame.drop(columns="right").to_csv(index=False))
+    write_atomically(
+        folder / "results.csv", frame.drop(columns="right", errors="ignore").to_csv(index=False)
+    )
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
     write_atomically(folder / "plot.png", picture.getvalue())
