@@ -182,7 +182,8 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
         times = dict(cell["times"])
         (_, copy, _) = times.pop("copy")
         theirs = min(t[1] for name, t in times.items() if not name.startswith(OURS))
-        rest = {k: v for k, v in cell.items() if k not in ("times", "errors")}
+        # The environment's threads are those the study was started with, not those of the case.
+        rest = {k: v for k, v in cell.items() if k not in ("times", "errors", "threads")}
         for name, (p20, p50, p80) in times.items():
             error = dict(zip(("max_error", "mean_error"), cell["errors"][name], strict=True))
             numbers = {"p20_ms": p20 * 1e3, "median_ms": p50 * 1e3, "p80_ms": p80 * 1e3}
