@@ -19,6 +19,9 @@ from studies import report
 from studies.run import Cell, Run
 
 PILLOW = PIL.Image.Resampling
+ATEN = {"bilinear": "bilinear", "bicubic": "bicubic"}
+if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"):  # from torch 2.15 on
+    ATEN["lanczos3"] = "lanczos"
 # What is compared, by profile: method -> what the library calls it. Floats are torch's.
 METHODS = {
     "pillow": {
@@ -28,8 +31,8 @@ METHODS = {
         "bicubic": PILLOW.BICUBIC,
         "lanczos3": PILLOW.LANCZOS,
     },
-    "torch": {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos3": "lanczos"},
-    "torch float32": {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos3": "lanczos"},
+    "torch": ATEN,
+    "torch float32": ATEN,
     "opencv": {
         "nearest": "INTER_NEAREST",
         "bilinear": "INTER_LINEAR",
