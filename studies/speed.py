@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,9 @@ from matplotlib.figure import Figure
 import torchresample as tr
 from studies import report
 from studies.run import Cell, Run
+from torchresample.cpu import aten_modes
 
 PILLOW = PIL.Image.Resampling
-ATEN = {"bilinear": "bilinear", "bicubic": "bicubic"}
-if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"):  # from torch 2.15 on
-    ATEN["lanczos3"] = "lanczos"
 # What is compared, by profile: method -> what the library calls it. Floats are torch's.
 METHODS = {
     "pillow": {
@@ -31,8 +30,8 @@ METHODS = {
         "bicubic": PILLOW.BICUBIC,
         "lanczos3": PILLOW.LANCZOS,
     },
-    "torch": ATEN,
-    "torch float32": ATEN,
+    "torch": aten_modes(),
+    "torch float32": aten_modes(),
     "opencv": {
         "nearest": "INTER_NEAREST",
         "bilinear": "INTER_LINEAR",
@@ -65,8 +64,7 @@ class Config:
     """Timings per library and case, taken in turns."""
     seed: int = 0
     """Of the images, which are noise."""
-    device: str = "cpu"
-    """Only "cpu"."""
+    device: ClassVar[str] = "cpu"
 
 
 def parse(size: str) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -83,6 +81,10 @@ def parse(size: str) -> tuple[tuple[int, int], tuple[int, int]]:
     return (h, w), (new_h, new_w)
 
 
+def has_opencv() -> bool:
+    return importlib.util.find_spec("cv2") is not None
+
+
 def check(config: Config) -> None:
     """Refuse what cannot be measured, before anything is written."""
     for size in config.sizes:
@@ -93,9 +95,7 @@ def check(config: Config) -> None:
         raise ValueError("profiles, sizes, threads: expected at least one of each")
     if config.rounds < 3 or min(config.threads) < 1:
         raise ValueError(f"rounds, threads: expected at least 3 and 1, got {config}")
-    if config.device != "cpu":
-        raise ValueError(f"device: this study runs on 'cpu', got {config.device!r}")
-    if "opencv" in config.profiles and importlib.util.find_spec("cv2") is None:
+    if "opencv" in config.profiles and not has_opencv():
         raise ValueError("profiles: 'opencv' needs opencv-python-headless, which is not installed")
 
 
@@ -103,7 +103,8 @@ def calls(profile: str, method: str, image: np.ndarray, size: tuple[int, int]) -
     """Who resizes how: name -> call. Names tell the kind of image where there are several."""
     name = METHODS[profile][method]
     if profile == "opencv":
-        cv2 = importlib.import_module("cv2")
+        import cv2
+
         flag = getattr(cv2, name)
         return {
             "OpenCV": partial(cv2.resize, image, size[::-1], interpolation=flag),
@@ -146,8 +147,10 @@ def exact(profile: str, method: str, image: np.ndarray, size: tuple[int, int]) -
 
 def set_threads(n: int) -> None:
     torch.set_num_threads(n)
-    if importlib.util.find_spec("cv2") is not None:
-        importlib.import_module("cv2").setNumThreads(n)
+    if has_opencv():
+        import cv2
+
+        cv2.setNumThreads(n)
 
 
 def measure(config: Config, key: Cell) -> Cell:
@@ -155,16 +158,16 @@ def measure(config: Config, key: Cell) -> Cell:
     before, after = parse(key["size"])
     image = np.random.default_rng(config.seed).integers(0, 256, (*before, 3), dtype=np.uint8)
     set_threads(key["pinned"])
-    run = calls(key["profile"], key["method"], image, after)
+    providers = calls(key["profile"], key["method"], image, after)
     truth = exact(key["profile"], key["method"], image, after)
-    errors = {name: np.abs(as_array(call()) - truth) for name, call in run.items()}
+    errors = {name: np.abs(as_array(call()) - truth) for name, call in providers.items()}
     width = 4 if "float" in key["profile"] else 1
     moved = 3 * width * (before[0] * before[1] + after[0] * after[1])
     source, target = np.ones((2, moved // 2), np.uint8)  # a copy reads one and writes the other
-    run["copy"] = partial(np.copyto, target, source)
-    times: dict[str, list[float]] = {name: [] for name in run}
+    providers["copy"] = partial(np.copyto, target, source)
+    times: dict[str, list[float]] = {name: [] for name in providers}
     for _ in range(config.rounds):
-        for name, call in run.items():
+        for name, call in providers.items():
             began = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - began)
@@ -247,7 +250,7 @@ def draw(frame: pd.DataFrame) -> Figure:
 def run(config: Config) -> Path:
     """Measure, and write the report; returns the run folder."""
     check(config)
-    run = Run("speed", config, {})
+    record = Run("speed", config, {})
     keys = [
         {"profile": profile, "method": method, "size": size, "pinned": threads}
         for threads in config.threads
@@ -257,7 +260,7 @@ def run(config: Config) -> Path:
     ]
     before = torch.get_num_threads()
     try:
-        cells = run.finish(keys, partial(measure, config))
+        cells = record.finish(keys, partial(measure, config))
     finally:
         set_threads(before)
     frame = to_frame(cells)
@@ -270,5 +273,5 @@ def run(config: Config) -> Path:
         )
         for (threads, profile), rows in frame.groupby(["pinned", "profile"], sort=False)
     ]
-    report.write(run.folder, frame, draw(frame), sections)
-    return run.folder
+    report.write(record.folder, frame, draw(frame), sections)
+    return record.folder

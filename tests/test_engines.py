@@ -1,5 +1,7 @@
 """The fast CPU engine against the reference, which does the same in torch operations."""
 
+import itertools
+
 import numpy as np
 import oracles
 import PIL.Image
@@ -8,7 +10,7 @@ import torch
 
 import torchresample as tr
 from torchresample import cpu, loops, reference
-from torchresample.ops import _passes
+from torchresample.ops import _allocate, _passes
 from torchresample.pil import SHARED, from_pixels, pixels
 from torchresample.profiles import PROFILES
 
@@ -54,6 +56,23 @@ def test_passes(rng, like, method, antialias, dtype):
         taps = sum(step.band.taps + 1 for step in passes)
         bound = 2 * taps * torch.finfo(dtype).eps / 2 * np.prod(np.maximum(sums, 1)) * 255
         assert (out - expected).abs().max() <= bound, (h, w, size, box, c)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_atens_kernel_lays_out_as_the_operator_says(rng, method):
+    for c, h, w, *size in itertools.product((3, 4), (1, 2, 5), (1, 7), (1, 3), (1, 9)):
+        array = rng.integers(0, 256, (2, h, w, c), dtype=np.uint8)
+        x = torch.from_numpy(array).permute(0, 3, 1, 2)
+        for image in (x, x[:1], x[0]):
+            result = tr.resize(image, size, method, like="torch")
+            promised = _allocate(image, size)
+            # Along an axis of one pixel a stride has no meaning.
+            for n, ours, said in zip(
+                promised.shape, result.stride(), promised.stride(), strict=True
+            ):
+                assert n == 1 or ours == said
+            own = tr.resize(image, size, method, like="torch", box=(0, 0, w, h))
+            assert torch.equal(result, own)
 
 
 def test_threads_change_nothing(rng):

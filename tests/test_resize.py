@@ -222,6 +222,15 @@ def test_pil_images_keep_what_they_carry():
     )
 
 
+@pytest.mark.parametrize("like", tr.PROFILES)
+def test_pil_images_have_the_pixels_of_arrays(rng, like):
+    """Dark ones, whose range the byte that Pillow keeps beside RGB would widen."""
+    array = rng.integers(0, 90, (40, 60, 3), dtype=np.uint8)
+    for method in tr.PROFILES[like].methods:
+        picture = tr.resize(PIL.Image.fromarray(array), (31, 90), method, like=like)
+        assert np.array_equal(np.asarray(picture), tr.resize(array, (31, 90), method, like=like))
+
+
 def test_grey_with_alpha_is_weighted_as_pillow_does(rng):
     pixels = rng.integers(0, 256, 1200, dtype=np.uint8)
     image = PIL.Image.frombytes("LA", (20, 30), pixels.tobytes())

@@ -24,6 +24,8 @@ _ENUM_NAMES = {
     InterpolationMode.LANCZOS: "lanczos3",
 }
 LONGEST = 2**31
+"""Past the longest side that a size may ask for, in pixels."""
+
 NEAREST = ("nearest", "nearest-exact")
 _DTYPES = (
     torch.uint8,

@@ -36,23 +36,21 @@ def apply(x: Tensor, passes: tuple[Pass, ...], out: Tensor) -> Tensor:
         last = i == len(passes) - 1
         into = out if last else None
         if _vectorised(x, step, into):
-            x = _weigh(x, step, into, layout, None if last else passes[1].band)
+            x = _weigh(x, step, into, layout, None if last else passes[i + 1])
         else:
             x = reference.apply_pass(x, step, into)
     return out
 
 
-def interpolates(x: Tensor, width: int, method: str) -> bool:
-    """Whether ATen has a vectorised kernel for a whole ``[B, C, H, W]`` in its own arithmetic."""
-    # At a width of 1 it is wrong (seen in 2.15).
-    if x.dtype != torch.uint8 or x.device.type != "cpu" or x.numel() == 0 or width == 1:
+def interpolates(x: Tensor, method: str) -> bool:
+    """Whether ATen has a vectorised kernel for ``[B, C, H, W]`` with its channels innermost."""
+    if x.dtype != torch.uint8 or x.device.type != "cpu" or x.numel() == 0:
         return False
-    packed = x.is_contiguous(memory_format=torch.channels_last)
-    return packed and x.shape[1] in (3, 4) and method in _aten_modes()
+    return x.shape[1] in (3, 4) and method in aten_modes()
 
 
 @lru_cache(maxsize=1)
-def _aten_modes() -> dict[str, str]:
+def aten_modes() -> dict[str, str]:
     """``interpolate``'s names of the methods; Lanczos came with torch 2.15."""
     modes = {"bilinear": "bilinear", "bicubic": "bicubic"}
     if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"):
@@ -61,7 +59,7 @@ def _aten_modes() -> dict[str, str]:
 
 
 def interpolate(x: Tensor, size: Sequence[int], method: str, antialias: bool) -> Tensor:
-    return F.interpolate(x, size, mode=_aten_modes()[method], antialias=antialias)
+    return F.interpolate(x, size, mode=aten_modes()[method], antialias=antialias)
 
 
 def _vectorised(x: Tensor, step: Pass, out: Tensor | None) -> bool:
@@ -104,9 +102,9 @@ def _weigh(
     step: Pass,
     out: Tensor | None,
     layout: torch.memory_format,
-    needed: Band | None,
+    following: Pass | None,
 ) -> Tensor:
-    """A pass by ``loops``; ``needed`` is the band of the next one, which may read a part only."""
+    """A pass by ``loops``; the ``following`` one may read a part of its rows only."""
     from torchresample import loops  # numba takes a while to import
 
     x = x.contiguous(memory_format=layout)
@@ -116,16 +114,22 @@ def _weigh(
         out = torch.empty(shape, dtype=x.dtype, memory_format=layout)
     source, target = _planes(x, layout), _planes(out, layout)
     weights = _weights(step.band, step.bits, x.dtype)
-    begin, end = 0, target.shape[1]
     if step.dim == VERTICAL:
+        begin, end = 0, target.shape[1]
         run = partial(loops.weigh_rows, source, *weights, target)
     else:
-        if needed is not None:
-            begin, end = int(needed.start.min()), int(needed.start.max()) + needed.taps
+        begin, end = _rows_read(following, target.shape[1])
         channels = source.shape[2] // x.shape[-1]
         run = partial(loops.weigh_columns, source, channels, *weights, target)
     _in_threads(run, begin, end, target.nbytes)
     return out
+
+
+def _rows_read(step: Pass | None, n_rows: int) -> tuple[int, int]:
+    """The rows from the first to past the last that a vertical pass reads; else all."""
+    if step is None or step.dim != VERTICAL or step.band.gather is not None:
+        return 0, n_rows
+    return int(step.band.start.min()), int(step.band.start.max()) + step.band.taps
 
 
 def _planes(x: Tensor, layout: torch.memory_format) -> np.ndarray:
@@ -138,13 +142,14 @@ def _planes(x: Tensor, layout: torch.memory_format) -> np.ndarray:
 
 def _in_threads(run: Callable[[int, int], None], begin: int, end: int, size: int) -> None:
     """``run(begin, end)`` for parts of the range: torch's threads, fewer for a small ``size``."""
-    parts = min(torch.get_num_threads(), max(size // PART, 1), end - begin)
+    threads = torch.get_num_threads()
+    parts = min(threads, max(size // PART, 1), end - begin)
     if parts == 1:
-        return run(begin, end)
+        run(begin, end)
+        return
     edges = [begin + (end - begin) * i // parts for i in range(parts + 1)]
-    for _ in _pool(parts).map(run, edges[:-1], edges[1:]):
+    for _ in _pool(threads).map(run, edges[:-1], edges[1:]):
         pass
-    return None
 
 
 @lru_cache(maxsize=1)
@@ -152,5 +157,6 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "torchresample")
 
 
-# A forked process has none of its parent's threads.
-os.register_at_fork(after_in_child=_pool.cache_clear)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    # A forked process has none of its parent's threads.
+    os.register_at_fork(after_in_child=_pool.cache_clear)

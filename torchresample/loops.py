@@ -1,7 +1,8 @@
-"""Fixed-point passes over uint8, compiled to vector instructions by numba.
+"""Passes over uint8, float32 and float64, compiled to vector instructions by numba.
 
 Both passes are one loop, which adds weighted rows of contiguous memory. The horizontal pass
-transposes a tile of the image first, so that its columns are such rows. Sums are int32 and exact.
+transposes a tile of the image first, so that its columns are such rows. Sums over uint8 are int32
+and exact, others have the type of the image.
 """
 
 import numpy as np
@@ -110,17 +111,24 @@ def _transposed(a, b, c, d, e, f, g, h):
 
 
 @_compiled
+def _eight_rows(x, row, begin, end):
+    """Bytes of eight rows as words: one view a row, as one a word would take most of the time."""
+    a, b = x[row, begin:end].view(np.uint64), x[row + 1, begin:end].view(np.uint64)
+    c, d = x[row + 2, begin:end].view(np.uint64), x[row + 3, begin:end].view(np.uint64)
+    e, f = x[row + 4, begin:end].view(np.uint64), x[row + 5, begin:end].view(np.uint64)
+    g, h = x[row + 6, begin:end].view(np.uint64), x[row + 7, begin:end].view(np.uint64)
+    return a, b, c, d, e, f, g, h
+
+
+@_compiled
 def _bytes_to_columns(x, row, column, tile, m):
     """``tile[i, j] = x[row + j, column + i]`` for ``j < m``, in blocks of 8 x 8 bytes."""
     n, eights = len(tile), m - m % 8
     whole = n - n % 8
     words = tile.view(np.uint64)
     for j in range(0, eights, 8):
-        q, r, end = j // 8, row + j, column + whole
-        a, b = x[r, column:end].view(np.uint64), x[r + 1, column:end].view(np.uint64)
-        c, d = x[r + 2, column:end].view(np.uint64), x[r + 3, column:end].view(np.uint64)
-        e, f = x[r + 4, column:end].view(np.uint64), x[r + 5, column:end].view(np.uint64)
-        g, h = x[r + 6, column:end].view(np.uint64), x[r + 7, column:end].view(np.uint64)
+        q, r = j // 8, row + j
+        a, b, c, d, e, f, g, h = _eight_rows(x, r, column, column + whole)
         for k in range(whole // 8):
             i = 8 * k
             (
@@ -142,11 +150,8 @@ def _bytes_to_rows(tile, out, row, column, m):
     whole = n - n % 8
     words = tile.view(np.uint64)
     for j in range(0, eights, 8):
-        q, r, end = j // 8, row + j, column + whole
-        a, b = out[r, column:end].view(np.uint64), out[r + 1, column:end].view(np.uint64)
-        c, d = out[r + 2, column:end].view(np.uint64), out[r + 3, column:end].view(np.uint64)
-        e, f = out[r + 4, column:end].view(np.uint64), out[r + 5, column:end].view(np.uint64)
-        g, h = out[r + 6, column:end].view(np.uint64), out[r + 7, column:end].view(np.uint64)
+        q, r = j // 8, row + j
+        a, b, c, d, e, f, g, h = _eight_rows(out, r, column, column + whole)
         for k in range(whole // 8):
             i = 8 * k
             a[k], b[k], c[k], d[k], e[k], f[k], g[k], h[k] = _transposed(

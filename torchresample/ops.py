@@ -54,9 +54,9 @@ def operator(
     Returns:
         A new tensor; channels innermost in memory where they are so in ``x``.
     """
-    if x.ndim in (3, 4) and box is None and like == "torch":
+    if like == "torch" and box is None and x.ndim in (3, 4) and _channels_innermost(x):
         whole = _as_4d(x)
-        if cpu.interpolates(whole, size[1], method):
+        if cpu.interpolates(whole, method):
             result = cpu.interpolate(whole, size, method, antialias)
             return result if x.ndim == 4 else result[0]
     out = _allocate(x, size)
