@@ -59,7 +59,9 @@ def aten_modes() -> dict[str, str]:
 
 
 def interpolate(x: Tensor, size: Sequence[int], method: str, antialias: bool) -> Tensor:
-    return F.interpolate(x, size, mode=aten_modes()[method], antialias=antialias)
+    result = F.interpolate(x, size, mode=aten_modes()[method], antialias=antialias)
+    # Of images a pixel wide or high ATen may take the layout for the other.
+    return result.contiguous(memory_format=torch.channels_last)
 
 
 def _vectorised(x: Tensor, step: Pass, out: Tensor | None) -> bool:
