@@ -17,7 +17,11 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-test: lint
+# numba's compiled code is kept until the file of the function changes, not those that it draws on.
+torchresample/loops.py: torchresample/vectors.py
+	touch $@
+
+test: lint torchresample/loops.py
 	$(BIN)/python -m pytest -n 2
 
 # The "pillow12" profile against the real Pillow 12, in an environment of its own.

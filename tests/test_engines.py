@@ -1,6 +1,6 @@
 """The fast CPU engine against the reference, which does the same in torch operations."""
 
-import itertools
+from dataclasses import replace
 
 import numpy as np
 import oracles
@@ -10,7 +10,7 @@ import torch
 
 import torchresample as tr
 from torchresample import cpu, loops, reference
-from torchresample.ops import _allocate, _passes
+from torchresample.ops import _passes
 from torchresample.pil import SHARED, from_pixels, pixels
 from torchresample.profiles import PROFILES
 
@@ -48,6 +48,11 @@ def test_passes(rng, like, method, antialias, dtype):
         out = torch.full((b, c, *size), 77, dtype=dtype).contiguous(memory_format=layout)
         cpu.apply(x, passes, out)
         expected = by_reference(x, passes)
+        if dtype == torch.uint8 and passes[-1].sums == "exact" and passes[-1].rule == "half-even":
+            # Real-valued sums, whose order decides where they fall on a tie but for its rounding.
+            values = by_reference(x, [*passes[:-1], replace(passes[-1], store=None)])
+            assert (out - values.clamp(0, 255)).abs().max() <= 0.5 + 1e-9, (h, w, size, box, c)
+            continue
         if dtype == torch.uint8:
             assert torch.equal(out, expected), (h, w, size, box, c)
             continue
@@ -56,23 +61,6 @@ def test_passes(rng, like, method, antialias, dtype):
         taps = sum(step.band.taps + 1 for step in passes)
         bound = 2 * taps * torch.finfo(dtype).eps / 2 * np.prod(np.maximum(sums, 1)) * 255
         assert (out - expected).abs().max() <= bound, (h, w, size, box, c)
-
-
-@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
-def test_atens_kernel_lays_out_as_the_operator_says(rng, method):
-    for c, h, w, *size in itertools.product((3, 4), (1, 2, 5), (1, 7), (1, 3), (1, 9)):
-        array = rng.integers(0, 256, (2, h, w, c), dtype=np.uint8)
-        x = torch.from_numpy(array).permute(0, 3, 1, 2)
-        for image in (x, x[:1], x[0]):
-            result = tr.resize(image, size, method, like="torch")
-            promised = _allocate(image, size)
-            # Along an axis of one pixel a stride has no meaning.
-            for n, ours, said in zip(
-                promised.shape, result.stride(), promised.stride(), strict=True
-            ):
-                assert n == 1 or ours == said
-            own = tr.resize(image, size, method, like="torch", box=(0, 0, w, h))
-            assert torch.equal(result, own)
 
 
 def test_threads_change_nothing(rng):
@@ -99,7 +87,7 @@ def test_sums_that_leave_int32_take_the_reference(rng):
     x = torch.full((1, 1, 30, 30), 255, dtype=torch.uint8)
     out = torch.empty(1, 1, 30, 31, dtype=torch.uint8)
     assert torch.equal(cpu.apply(x, (step,), out), reference.apply_pass(x, step, None))
-    assert not cpu._vectorised(x, step, out)
+    assert [call.func for call in cpu._steps((step,), x.dtype, True)] == [cpu._by_reference]
 
 
 def test_without_a_place_for_compiled_code(monkeypatch):

@@ -1,29 +1,59 @@
-"""The CPU engine: which code applies a pass, in how many threads.
+"""The CPU engine: which code applies which passes, in how many threads.
 
 | pixels | pass | applied by |
 |---|---|---|
-| uint8 ``[.., 3 or 4, H, W]``, channels_last | all of a whole resize as in torch | ATen |
-| uint8, stored as uint8 | weights in fixed point, sums within int32 | ``loops``, in int32 |
+| of any kind | a gather | ``loops``, moving values |
+| uint8 | fixed point, sums within int32 | ``loops``, products of 16-bit numbers |
+| uint8 | floating weights | ``loops``, sums in float64, or float32 where ordered so |
+| int32 between two passes | fixed point, a mean, products cut one by one | ``loops``, in int32 |
 | float32, float64 | weighted sums | ``loops``, in their own type |
 | all others | all others | ``reference``: torch operations |
+
+Two passes that ``loops`` applies go together; where it lacks one, the reference applies both.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from torch import Tensor
 
 from torchresample import reference
 from torchresample.bands import Band
-from torchresample.passes import VERTICAL, Pass
+from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 PART = 2**17
 """Bytes of a result worth a thread of their own."""
+
+LIMB = 15
+"""Bits of the lower part of a weight that is too large for 16 bits; see ``vectors``."""
+
+_BETWEEN = {
+    torch.uint8: np.empty(0, np.uint8),
+    torch.int32: np.empty(0, np.int32),
+    torch.float32: np.empty(0, np.float32),
+    torch.float64: np.empty(0, np.float64),
+}
+_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+Limits = tuple[float, float]
+Step = Callable[[Tensor, Tensor | None, torch.memory_format], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Weighing:
+    """A pass as ``loops`` takes it: see there for ``band``, ``index`` and ``cut``."""
+
+    dim: int
+    n_out: int
+    band: tuple
+    index: np.ndarray | None
+    cut: np.int32 | None
+    store: torch.dtype
 
 
 def apply(x: Tensor, passes: tuple[Pass, ...], out: Tensor) -> Tensor:
@@ -32,124 +62,183 @@ def apply(x: Tensor, passes: tuple[Pass, ...], out: Tensor) -> Tensor:
     ``out`` is packed, with its channels outermost or innermost.
     """
     layout = torch.contiguous_format if out.is_contiguous() else torch.channels_last
-    for i, step in enumerate(passes):
-        last = i == len(passes) - 1
-        into = out if last else None
-        if _vectorised(x, step, into):
-            x = _weigh(x, step, into, layout, None if last else passes[i + 1])
-        else:
-            x = reference.apply_pass(x, step, into)
-    return out
-
-
-def interpolates(x: Tensor, method: str) -> bool:
-    """Whether ATen has a vectorised kernel for ``[B, C, H, W]`` with its channels innermost."""
-    if x.dtype != torch.uint8 or x.device.type != "cpu" or x.numel() == 0:
-        return False
-    return x.shape[1] in (3, 4) and method in aten_modes()
-
-
-@lru_cache(maxsize=1)
-def aten_modes() -> dict[str, str]:
-    """``interpolate``'s names of the methods; Lanczos came with torch 2.15."""
-    modes = {"bilinear": "bilinear", "bicubic": "bicubic"}
-    if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"):
-        modes["lanczos3"] = "lanczos"
-    return modes
-
-
-def interpolate(x: Tensor, size: Sequence[int], method: str, antialias: bool) -> Tensor:
-    result = F.interpolate(x, size, mode=aten_modes()[method], antialias=antialias)
-    # Of images a pixel wide or high ATen may take the layout for the other.
-    return result.contiguous(memory_format=torch.channels_last)
-
-
-def _vectorised(x: Tensor, step: Pass, out: Tensor | None) -> bool:
-    """Whether ``loops`` has the arithmetic of the pass."""
-    if out is not None and out.dtype != x.dtype:
-        return False
-    if x.device.type != "cpu" or step.band.gather is not None or step.band.fold is not None:
-        return False
-    if x.dtype == torch.uint8:
-        fixed = step.store == torch.uint8 and step.rule == "fixed"
-        return fixed and step.sums == "exact" and _fits_int32(step.band, step.bits)
-    real = x.dtype in (torch.float32, torch.float64)
-    return real and step.store is None and step.sums == "exact" and not step.band.selects
+    *steps, last = _steps(passes, x.dtype, x.is_cpu)
+    for step in steps:
+        x = step(x, None, layout)
+    return last(x, out, layout)
 
 
 @lru_cache(maxsize=64)
-def _fits_int32(band: Band, bits: int) -> bool:
-    """Whether no sum over uint8 leaves int32."""
-    low = 255 * np.minimum(band.weight, 0).sum(axis=1).min()
-    high = 255 * np.maximum(band.weight, 0).sum(axis=1).max() + 2.0 ** (bits - 1)
-    return low >= -(2**31) and high < 2**31
+def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[Step]:
+    """What applies the passes: functions of an image, a place for the result, and its layout."""
+    steps: list[Step] = []
+    weighings, kind, limits = [], dtype, (0.0, 255.0)
+    for step in passes if on_cpu else ():
+        if step.band.selects and step.store in (None, kind):
+            steps.append(partial(_select, step))
+            continue
+        weighing, limits = _weighing(step, kind, limits)
+        if weighing is None:
+            break
+        weighings.append(weighing)
+        kind = weighing.store
+    if len(steps) + len(weighings) < len(passes):
+        return [partial(_by_reference, step) for step in passes]
+    if len(weighings) == 2:
+        return [partial(_weigh_both, *weighings)]
+    # A gather and a pass along the other axis may change places.
+    return steps + [partial(_weigh, weighing) for weighing in weighings]
 
 
-@lru_cache(maxsize=64)
-def _weights(band: Band, bits: int, dtype: torch.dtype) -> tuple:
-    """What ``loops`` takes of a band: start, count, weight, half, bits."""
+def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing | None, Limits]:
+    """A pass over pixels of ``dtype`` within ``limits``, and the limits of what it stores.
+
+    ``None`` where ``loops`` lacks its arithmetic.
+    """
+    band, sums = step.band, _sums(step, dtype)
+    ascending = band.gather is None or (np.diff(band.gather) >= 0).all()
+    if band.gather is not None and not (step.dim == VERTICAL and ascending):
+        return None, limits
+    if sums is None or band.fold is not None:
+        return None, limits
+    start, count, weight = _trimmed(band)
+    half = 2 ** (step.bits - 1) if step.rule == "fixed" and step.bits else 0
+    if sums is np.int32:
+        low, high = _limits(weight, limits)
+        if low < -(2**31) or high + half >= 2**31 or abs(weight).max() >= 2**30:
+            return None, limits
+        limits = low / 2**step.bits, (high + half) / 2**step.bits
+    bytes_ = dtype == torch.uint8 and sums is np.int32
+    weight = _limbs(weight.astype(np.int32)) if bytes_ else weight.astype(sums)
+    scale = np.float32(1) / np.float32(step.count) if step.rule == "mean" else np.int32(step.bits)
+    cut = np.int32(16) if step.sums == "floor16" else None
+    store = step.store or (dtype if dtype.is_floating_point else torch.float64)
+    prepared = start, count, weight, sums(half), scale
+    return Weighing(step.dim, band.n_out, prepared, band.gather, cut, store), limits
+
+
+def _sums(step: Pass, dtype: torch.dtype) -> type | None:
+    """NumPy's type of the sums of a pass, where ``loops`` has its arithmetic."""
+    if step.rule in ("fixed", "floor", "mean") and step.store in (torch.uint8, torch.int32):
+        if dtype == torch.int32:  # stored by a pass before: no image of int32 has such passes
+            return np.int32 if step.sums in ("exact", "floor16") else None
+        plain = step.sums == "exact" and step.rule != "mean"
+        return np.int32 if dtype == torch.uint8 and plain else None
+    rounded = step.store == torch.uint8 and step.rule == "half-even"
+    real = rounded or step.store is None or step.store.is_floating_point
+    if not real or dtype not in (torch.uint8, torch.float32, torch.float64):
+        return None
+    if step.sums == "exact":
+        return np.float32 if dtype == torch.float32 else np.float64
+    return np.float32 if step.sums == "float32" and dtype != torch.float64 else None
+
+
+def _trimmed(band: Band) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start, count and weights without the zeros at either end of a row.
+
+    They take time, and would spread an infinity.
+    """
     used = band.weight != 0
     empty = ~used.any(axis=1)
-    # Zeros at either end are left out: they take time, and would spread an infinity.
     lead = np.where(empty, 0, used.argmax(axis=1))
     count = np.where(empty, 0, band.taps - used[:, ::-1].argmax(axis=1) - lead)
-    tap = np.minimum(lead[:, None] + np.arange(max(count.max(), 1)), band.taps - 1)
-    kind = {torch.uint8: np.int32, torch.float32: np.float32}.get(dtype, np.float64)
-    weight = np.take_along_axis(band.weight, tap, axis=1).astype(kind)
-    return band.start + lead, count, weight, kind(2 ** (bits - 1) if bits else 0), np.int32(bits)
+    k = np.arange(max(count.max(), 1))
+    weight = np.take_along_axis(band.weight, np.minimum(lead[:, None] + k, band.taps - 1), axis=1)
+    return band.start + lead, count, np.where(k < count[:, None], weight, 0.0)
 
 
-def _weigh(
-    x: Tensor,
-    step: Pass,
-    out: Tensor | None,
-    layout: torch.memory_format,
-    following: Pass | None,
-) -> Tensor:
-    """A pass by ``loops``; the ``following`` one may read a part of its rows only."""
+def _limits(weight: np.ndarray, limits: Limits) -> Limits:
+    """Least and largest sum over pixels within ``limits``."""
+    low, high = limits
+    negative = np.minimum(weight, 0).sum(axis=1)
+    positive = np.maximum(weight, 0).sum(axis=1)
+    least, largest = positive * low + negative * high, positive * high + negative * low
+    return float(least.min()), float(largest.max())
+
+
+def _limbs(weight: np.ndarray) -> np.ndarray:
+    """int16 weights ``[n_out, taps]``, or ``[n_out, 2, taps]`` where one does not do."""
+    if weight.shape[1] % 2:  # taps go in pairs
+        weight = np.pad(weight, ((0, 0), (0, 1)))
+    if abs(weight).max() < 2**15:
+        return weight.astype(np.int16)
+    return np.stack([weight & (2**LIMB - 1), weight >> LIMB], axis=1).astype(np.int16)
+
+
+def _by_reference(step: Pass, x: Tensor, out: Tensor | None, layout: torch.memory_format) -> Tensor:
+    # Autocast would run the products in half precision.
+    with torch.autocast(x.device.type, enabled=False):
+        return reference.apply_pass(x, step, out)
+
+
+def _select(step: Pass, x: Tensor, out: Tensor | None, layout: torch.memory_format) -> Tensor:
     from torchresample import loops  # numba takes a while to import
 
-    x = x.contiguous(memory_format=layout)
-    if out is None:
-        shape = list(x.shape)
-        shape[step.dim] = step.band.n_out
-        out = torch.empty(shape, dtype=x.dtype, memory_format=layout)
-    source, target = _planes(x, layout), _planes(out, layout)
-    weights = _weights(step.band, step.bits, x.dtype)
-    if step.dim == VERTICAL:
-        begin, end = 0, target.shape[1]
-        run = partial(loops.weigh_rows, source, *weights, target)
-    else:
-        begin, end = _rows_read(following, target.shape[1])
-        channels = source.shape[2] // x.shape[-1]
-        run = partial(loops.weigh_columns, source, channels, *weights, target)
-    _in_threads(run, begin, end, target.nbytes)
+    out = _result(x, step.dim, step.band.n_out, x.dtype, layout) if out is None else out
+    words = _WORDS[x.itemsize]
+    source, channels = _planes(x.view(words), layout)
+    target, _ = _planes(out.view(words), layout)
+    rows, columns = (step.band.start if step.dim == dim else None for dim in (VERTICAL, HORIZONTAL))
+    _in_threads(partial(loops.select, source, channels, rows, columns, target), target)
     return out
 
 
-def _rows_read(step: Pass | None, n_rows: int) -> tuple[int, int]:
-    """The rows from the first to past the last that a vertical pass reads; else all."""
-    if step is None or step.dim != VERTICAL or step.band.gather is not None:
-        return 0, n_rows
-    return int(step.band.start.min()), int(step.band.start.max()) + step.band.taps
+def _weigh(weighing: Weighing, x: Tensor, out: Tensor | None, layout: torch.memory_format) -> Tensor:
+    from torchresample import loops
+
+    if out is None:
+        out = _result(x, weighing.dim, weighing.n_out, weighing.store, layout)
+    source, channels = _planes(x, layout)
+    target, _ = _planes(out, layout)
+    band, index, cut = weighing.band, weighing.index, weighing.cut
+    if weighing.dim == VERTICAL:
+        run = partial(loops.weigh_rows, source, index, band, cut, target)
+    else:
+        run = partial(loops.weigh_columns, source, channels, band, target)
+    _in_threads(run, target)
+    return out
 
 
-def _planes(x: Tensor, layout: torch.memory_format) -> np.ndarray:
-    """``[B * C, H, W]`` of a tensor ``[B, C, H, W]``, or ``[B, H, W * C]`` if channels_last."""
+def _weigh_both(
+    first: Weighing, second: Weighing, x: Tensor, out: Tensor, layout: torch.memory_format
+) -> Tensor:
+    from torchresample import loops
+
+    source, channels = _planes(x, layout)
+    target, _ = _planes(out, layout)
+    down, across = (first, second) if first.dim == VERTICAL else (second, first)
+    weigh = loops.weigh_columns_and_rows if across is first else loops.weigh_rows_and_columns
+    arguments = channels, across.band, down.index, down.band, down.cut, _BETWEEN[first.store]
+    _in_threads(partial(weigh, source, *arguments, target), target)
+    return out
+
+
+def _result(
+    x: Tensor, dim: int, n_out: int, dtype: torch.dtype, layout: torch.memory_format
+) -> Tensor:
+    """An empty tensor shaped as ``x`` but for ``n_out`` along ``dim``."""
+    shape = list(x.shape)
+    shape[dim] = n_out
+    return torch.empty(shape, dtype=dtype, memory_format=layout)
+
+
+def _planes(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
+    """``[B * C, H, W]``, or ``[B, H, W * C]`` if channels_last, and how many values a column has."""
     b, c, h, w = x.shape
+    x = x.contiguous(memory_format=layout)
     if layout == torch.contiguous_format:
-        return x.view(b * c, h, w).numpy()
-    return x.permute(0, 2, 3, 1).view(b, h, w * c).numpy()
+        return x.view(b * c, h, w).numpy(), 1
+    return x.permute(0, 2, 3, 1).view(b, h, w * c).numpy(), c
 
 
-def _in_threads(run: Callable[[int, int], None], begin: int, end: int, size: int) -> None:
-    """``run(begin, end)`` for parts of the range: torch's threads, fewer for a small ``size``."""
-    threads = torch.get_num_threads()
-    parts = min(threads, max(size // PART, 1), end - begin)
+def _in_threads(run: Callable[[int, int], None], target: np.ndarray) -> None:
+    """``run(begin, end)`` for parts of all rows: torch's threads, fewer for a small result."""
+    rows, threads = target.shape[0] * target.shape[1], torch.get_num_threads()
+    parts = min(threads, max(target.nbytes // PART, 1), rows)
     if parts == 1:
-        run(begin, end)
+        run(0, rows)
         return
-    edges = [begin + (end - begin) * i // parts for i in range(parts + 1)]
+    edges = [rows * i // parts for i in range(parts + 1)]
     for _ in _pool(threads).map(run, edges[:-1], edges[1:]):
         pass
 

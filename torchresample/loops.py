@@ -1,22 +1,28 @@
-"""Passes over uint8, float32 and float64, compiled to vector instructions by numba.
+"""Passes in vector instructions, compiled by numba.
 
-Both passes are one loop, which adds weighted rows of contiguous memory. The horizontal pass
-transposes a tile of the image first, so that its columns are such rows. Sums over uint8 are int32
-and exact, others have the type of the image.
+Both passes add weighted rows of contiguous memory, a block of lanes at a time. The horizontal pass
+transposes a tile of the image first, so that its columns are such rows. Two passes go together from
+strip to strip, so that what lies between them stays in the cache.
+
+Throughout, a ``band`` is ``(start, count, weight, half, scale)``: int64 ``[n_out]``, the first pixel
+that an output reads, and how many; ``[n_out, taps]`` of the type of the sums; what a sum starts
+from, of that type; and ``vectors.weigh_block``'s scale. ``begin`` and ``end`` count the rows of all
+planes together, so that threads share planes and rows alike.
 """
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import njit
 
-LANES_OF_ONE, LANES_OF_SEVERAL = 128, 64
-"""Rows of a tile, whose columns hold one or several channels: a few of the widest vectors."""
+from torchresample.vectors import LANES, side, transpose_block, weigh_block
 
 SPAN = 2048
 """Bytes that a tile takes of each row: long runs of memory, and tiles that overlap little."""
 
-SUMS = 2048
-"""Sums kept at a time: with the pixels that they read, they stay in the first-level cache."""
+STRIPE = 2048
+"""Values of a row weighed before the next: those that neighbours read again stay in the cache."""
+
+STRIP = 2**19
+"""Bytes that lie between two passes at a time: half of a second-level cache."""
 
 
 def _compiled(function):
@@ -28,208 +34,240 @@ def _compiled(function):
         return njit(**options)(function)
 
 
-def _stored(total, bits):
-    """A sum as it is stored: rounded and clamped to uint8, or as it is if floating."""
-
-
-@overload(_stored)
-def _(total, bits):
-    if isinstance(total, types.Float):
-        return lambda total, bits: total
-    return lambda total, bits: np.uint8(min(max(total >> bits, np.int32(0)), np.int32(255)))
+@_compiled
+def _narrow_row(x, first, index, band, o, cut, out, row):
+    """``weigh_block`` for rows of less than ``LANES``."""
+    _, count, weight, half, scale = band
+    n, taps = x.shape[1], count[o]
+    wide, weighed = np.zeros((taps, LANES), x.dtype), np.empty((1, LANES), out.dtype)
+    for k in range(taps):
+        source = first + k if index is None else index[first + k]
+        for i in range(n):
+            wide[k, i] = x[source, i]
+    weigh_block(wide, 0, 0, None, weight, o, taps, half, scale, cut, weighed, 0, 0)
+    for i in range(n):
+        out[row, i] = weighed[0, i]
 
 
 @_compiled
-def _weigh(x, first, start, count, weight, half, bits, out, begin, end):
-    """``out[o - begin] = sum_k weight[o, k] * x[start[o] - first + k]``, row by row."""
-    n, real = x.shape[1], weight.dtype.type
-    sums = np.empty(min(n, SUMS), weight.dtype)
-    for c in range(0, n, SUMS):
-        m = min(SUMS, n - c)
+def _rows(x, first, index, band, cut, out, row, begin, end):
+    """``out[row + o - begin] = sum_k weight[o, k] * x[start[o] - first + k]``."""
+    start, count, weight, half, scale = band
+    n = x.shape[1]
+    if n < LANES:
         for o in range(begin, end):
-            row, taps = start[o] - first, count[o]
-            for i in range(m):
-                sums[i] = half
-            k = 0
-            while k + 4 <= taps:  # four at a time, to load and store the sums less often
-                w0, w1, w2, w3 = weight[o, k], weight[o, k + 1], weight[o, k + 2], weight[o, k + 3]
-                x0, x1 = x[row + k, c : c + m], x[row + k + 1, c : c + m]
-                x2, x3 = x[row + k + 2, c : c + m], x[row + k + 3, c : c + m]
-                for i in range(m):
-                    near = w0 * real(x0[i]) + w1 * real(x1[i])
-                    sums[i] += near + w2 * real(x2[i]) + w3 * real(x3[i])
-                k += 4
-            while k < taps:
-                w0, x0 = weight[o, k], x[row + k, c : c + m]
-                for i in range(m):
-                    sums[i] += w0 * real(x0[i])
-                k += 1
-            y = out[o - begin, c : c + m]
-            for i in range(m):
-                y[i] = _stored(sums[i], bits)
+            _narrow_row(x, start[o] - first, index, band, o, cut, out, row + o - begin)
+        return
+    for stripe in range(0, n, STRIPE):
+        for o in range(begin, end):
+            for i in range(stripe, min(stripe + STRIPE, n), LANES):
+                c = min(i, n - LANES)  # the last block overlaps the one before
+                weigh_block(
+                    x, start[o] - first, c, index, weight, o, count[o], half, scale, cut,
+                    out, row + o - begin, c,
+                )  # fmt: skip
 
 
 @_compiled
-def weigh_rows(x, start, count, weight, half, bits, out, begin, end):
-    """A vertical pass: ``out[:, o]`` for the outputs ``begin <= o < end``.
+def weigh_rows(x, index, band, cut, out, begin, end):
+    """A vertical pass: rows ``begin`` to ``end`` of the ``P * n_out`` that ``out`` has.
 
     Args:
-        x: ``[P, n_in, N]``, contiguous; uint8, float32 or float64.
-        start, count: int64 ``[n_out]``, the first pixel that an output reads, and how many.
-        weight: ``[n_out, taps]``; int32 for uint8, and no sum may leave it; else as ``x``.
-        half: what a sum starts from, of the type of ``weight``.
-        bits: int32, by which a sum of integers is shifted down.
-        out: ``[P, n_out, N]``, contiguous, of the type of ``x``.
+        x: ``[P, n_in, N]``, contiguous; uint8, int32, float32 or float64.
+        index: int64, the row that stands at each position; ``None`` where that is its number.
+        band: see above.
+        cut: see ``vectors.weigh_block``.
+        out: ``[P, n_out, N]``, contiguous.
     """
-    for p in range(x.shape[0]):
-        _weigh(x[p], 0, start, count, weight, half, bits, out[p, begin:end], begin, end)
+    n_out = out.shape[1]
+    for p in range(begin // n_out, (end - 1) // n_out + 1):
+        low, high = max(begin - p * n_out, 0), min(end - p * n_out, n_out)
+        _rows(x[p], 0, index, band, cut, out[p], low, low, high)
 
 
 @_compiled
-def _swap(a, b, shift, mask):
-    """Exchange the bytes of ``a`` under ``mask << shift`` with those of ``b`` under ``mask``."""
-    moved = ((a >> np.uint64(shift)) ^ b) & np.uint64(mask)
-    return a ^ (moved << np.uint64(shift)), b ^ moved
+def _transpose(x, row, column, n_rows, n_columns, out, out_row, out_column):
+    """``out[out_row + i, out_column + j] = x[row + j, column + i]``, ``j < n_rows``."""
+    n = side(x.itemsize)
+    if n_rows < n or n_columns < n:
+        for j in range(n_rows):
+            for i in range(n_columns):
+                out[out_row + i, out_column + j] = x[row + j, column + i]
+        return
+    for b in range(0, n_rows, n):
+        j = min(b, n_rows - n)
+        for a in range(0, n_columns, n):
+            i = min(a, n_columns - n)
+            transpose_block(x, row + j, column + i, out, out_row + i, out_column + j)
 
 
 @_compiled
-def _transposed(a, b, c, d, e, f, g, h):
-    """The columns of 8 x 8 bytes, given as rows, first byte lowest."""
-    a, b = _swap(a, b, 8, 0x00FF00FF00FF00FF)
-    c, d = _swap(c, d, 8, 0x00FF00FF00FF00FF)
-    e, f = _swap(e, f, 8, 0x00FF00FF00FF00FF)
-    g, h = _swap(g, h, 8, 0x00FF00FF00FF00FF)
-    a, c = _swap(a, c, 16, 0x0000FFFF0000FFFF)
-    b, d = _swap(b, d, 16, 0x0000FFFF0000FFFF)
-    e, g = _swap(e, g, 16, 0x0000FFFF0000FFFF)
-    f, h = _swap(f, h, 16, 0x0000FFFF0000FFFF)
-    a, e = _swap(a, e, 32, 0x00000000FFFFFFFF)
-    b, f = _swap(b, f, 32, 0x00000000FFFFFFFF)
-    c, g = _swap(c, g, 32, 0x00000000FFFFFFFF)
-    d, h = _swap(d, h, 32, 0x00000000FFFFFFFF)
-    return a, b, c, d, e, f, g, h
-
-
-@_compiled
-def _eight_rows(x, row, begin, end):
-    """Bytes of eight rows as words: one view a row, as one a word would take most of the time."""
-    a, b = x[row, begin:end].view(np.uint64), x[row + 1, begin:end].view(np.uint64)
-    c, d = x[row + 2, begin:end].view(np.uint64), x[row + 3, begin:end].view(np.uint64)
-    e, f = x[row + 4, begin:end].view(np.uint64), x[row + 5, begin:end].view(np.uint64)
-    g, h = x[row + 6, begin:end].view(np.uint64), x[row + 7, begin:end].view(np.uint64)
-    return a, b, c, d, e, f, g, h
-
-
-@_compiled
-def _bytes_to_columns(x, row, column, tile, m):
-    """``tile[i, j] = x[row + j, column + i]`` for ``j < m``, in blocks of 8 x 8 bytes."""
-    n, eights = len(tile), m - m % 8
-    whole = n - n % 8
-    words = tile.view(np.uint64)
-    for j in range(0, eights, 8):
-        q, r = j // 8, row + j
-        a, b, c, d, e, f, g, h = _eight_rows(x, r, column, column + whole)
-        for k in range(whole // 8):
-            i = 8 * k
-            (
-                words[i, q], words[i + 1, q], words[i + 2, q], words[i + 3, q],
-                words[i + 4, q], words[i + 5, q], words[i + 6, q], words[i + 7, q],
-            ) = _transposed(a[k], b[k], c[k], d[k], e[k], f[k], g[k], h[k])  # fmt: skip
-        for i in range(whole, n):
-            for v in range(8):
-                tile[i, j + v] = x[r + v, column + i]
-    for j in range(eights, m):
-        for i in range(n):
-            tile[i, j] = x[row + j, column + i]
-
-
-@_compiled
-def _bytes_to_rows(tile, out, row, column, m):
-    """``out[row + j, column + i] = tile[i, j]`` for ``j < m``, in blocks of 8 x 8 bytes."""
-    n, eights = len(tile), m - m % 8
-    whole = n - n % 8
-    words = tile.view(np.uint64)
-    for j in range(0, eights, 8):
-        q, r = j // 8, row + j
-        a, b, c, d, e, f, g, h = _eight_rows(out, r, column, column + whole)
-        for k in range(whole // 8):
-            i = 8 * k
-            a[k], b[k], c[k], d[k], e[k], f[k], g[k], h[k] = _transposed(
-                words[i, q], words[i + 1, q], words[i + 2, q], words[i + 3, q],
-                words[i + 4, q], words[i + 5, q], words[i + 6, q], words[i + 7, q],
-            )  # fmt: skip
-        for i in range(whole, n):
-            for v in range(8):
-                out[r + v, column + i] = tile[i, j + v]
-    for j in range(eights, m):
-        for i in range(n):
-            out[row + j, column + i] = tile[i, j]
-
-
-@_compiled
-def _values_to_columns(x, row, column, tile, m):
-    for i in range(len(tile)):
-        for j in range(m):
-            tile[i, j] = x[row + j, column + i]
-
-
-@_compiled
-def _values_to_rows(tile, out, row, column, m):
-    for j in range(m):
-        for i in range(len(tile)):
-            out[row + j, column + i] = tile[i, j]
-
-
-def _to_columns(x, row, column, tile, m):
-    """``tile[i, j] = x[row + j, column + i]`` for ``j < m``."""
-
-
-@overload(_to_columns)
-def _(x, row, column, tile, m):
-    copy = _bytes_to_columns if x.dtype == types.uint8 else _values_to_columns
-    return lambda x, row, column, tile, m: copy(x, row, column, tile, m)
-
-
-def _to_rows(tile, out, row, column, m):
-    """``out[row + j, column + i] = tile[i, j]`` for ``j < m``."""
-
-
-@overload(_to_rows)
-def _(tile, out, row, column, m):
-    copy = _bytes_to_rows if out.dtype == types.uint8 else _values_to_rows
-    return lambda tile, out, row, column, m: copy(tile, out, row, column, m)
-
-
-@_compiled
-def weigh_columns(x, channels, start, count, weight, half, bits, out, begin, end):
-    """A horizontal pass over the rows ``begin <= r < end``.
-
-    Args:
-        x: ``[P, R, n_in * channels]``, contiguous.
-        channels: how many values a column holds.
-        start, count, weight, half, bits: see ``weigh_rows``.
-        out: ``[P, R, n_out * channels]``, contiguous.
-    """
-    n_out, span = len(weight), SPAN // (channels * x.itemsize)
-    lanes = LANES_OF_SEVERAL if channels > 1 else LANES_OF_ONE
-    o = 0
+def _tiles(channels, band, size):
+    """Tiles of a horizontal pass: ``(first output, last + 1, first column, last + 1)``."""
+    start, count = band[:2]
+    span, n_out, o, n = SPAN // (channels * size), len(start), 0, 0
+    tiles = np.empty((n_out, 4), np.int64)
     while o < n_out:
-        # As many outputs as read a window that fits the tile.
+        # As many outputs as read a window that fits, and not many more than it holds.
         low, high, stop = start[o], start[o] + count[o], o + 1
-        while stop < n_out:
+        while stop < n_out and stop - o < max(2 * span, 1):
             first, last = min(low, start[stop]), max(high, start[stop] + count[stop])
             if last - first > max(span, 2 * count[stop]):
                 break
             low, high, stop = first, last, stop + 1
-        columns = np.empty(((high - low) * channels, lanes), x.dtype)
-        sums = np.empty(((stop - o) * channels, lanes), x.dtype)
-        # A column's channels are weighed together.
-        window = columns.reshape(high - low, channels * lanes)
-        weighed = sums.reshape(stop - o, channels * lanes)
-        for p in range(x.shape[0]):
-            for r in range(begin, end, lanes):
-                m = min(lanes, end - r)
-                _to_columns(x[p], r, low * channels, columns, m)
-                _weigh(window, low, start, count, weight, half, bits, weighed, o, stop)
-                _to_rows(sums, out[p], r, o * channels, m)
-        o = stop
+        tiles[n, 0], tiles[n, 1], tiles[n, 2], tiles[n, 3] = o, stop, low, high
+        o, n = stop, n + 1
+    return tiles[:n]
+
+
+@_compiled
+def _columns(x, channels, tiles, band, out, row, begin, end):
+    """A horizontal pass from rows ``begin`` to ``end`` of ``x`` to rows from ``row`` of ``out``."""
+    start, count, weight, half, scale = band
+    read = written = 0
+    for t in range(len(tiles)):
+        read = max(read, tiles[t, 3] - tiles[t, 2])
+        written = max(written, tiles[t, 1] - tiles[t, 0])
+    columns = np.zeros((read * channels, LANES), x.dtype)
+    sums = np.empty((written * channels, LANES), out.dtype)
+    # A column's channels are weighed together.
+    window, weighed = columns.reshape(-1, channels * LANES), sums.reshape(-1, channels * LANES)
+    for r in range(begin, end, LANES):
+        r = max(min(r, end - side(x.itemsize)), begin)
+        m = min(LANES, end - r)
+        for t in range(len(tiles)):
+            o, stop, low, high = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]
+            _transpose(x, r, low * channels, m, (high - low) * channels, columns, 0, 0)
+            for j in range(o, stop):
+                for i in range(0, channels * LANES, LANES):
+                    weigh_block(
+                        window, start[j] - low, i, None, weight, j, count[j], half, scale, None,
+                        weighed, j - o, i,
+                    )  # fmt: skip
+            n = (stop - o) * channels
+            _transpose(sums, 0, 0, n, m, out, row + r - begin, o * channels)
+
+
+@_compiled
+def weigh_columns(x, channels, band, out, begin, end):
+    """A horizontal pass: rows ``begin`` to ``end`` of the ``P * R`` that ``x`` and ``out`` have.
+
+    Args:
+        x: ``[P, R, n_in * channels]``, contiguous.
+        channels: how many values a column holds.
+        band: see above.
+        out: ``[P, R, n_out * channels]``, contiguous.
+    """
+    height, tiles = x.shape[1], _tiles(channels, band, x.itemsize)
+    for p in range(begin // height, (end - 1) // height + 1):
+        low, high = max(begin - p * height, 0), min(end - p * height, height)
+        _columns(x[p], channels, tiles, band, out[p], low, low, high)
+
+
+@_compiled
+def _strip(band, index, o, end, low, known, most):
+    """Outputs from ``o`` on whose rows are few: ``most`` beside the known ones from ``low`` on.
+
+    Returns the last output + 1, and the first and the last + 1 of the rows that they read.
+    """
+    start, count, weight = band[:3]
+    first, last, stop = 0, 0, o
+    while stop < end:
+        near, far = start[stop], start[stop] + count[stop]
+        if index is not None:
+            near, far = index[near], index[far - 1] + 1
+        if stop > o:
+            near, far = min(near, first), max(far, last)
+            new = far - known if low <= near <= known else far - near
+            if new > most or far - near > most + weight.shape[-1]:
+                break
+        first, last, stop = near, far, stop + 1
+    return stop, first, last
+
+
+@_compiled
+def weigh_columns_and_rows(x, channels, across, index, down, cut, between, out, begin, end):
+    """A horizontal pass, then a vertical one: rows ``begin`` to ``end`` of ``P * h`` in ``out``.
+
+    Args:
+        x: ``[P, H, W * channels]``, contiguous.
+        channels: see ``weigh_columns``.
+        across, down: the bands.
+        index, cut: see ``weigh_rows``; ``index`` ascends.
+        between: an array of the type of what lies between the passes.
+        out: ``[P, h, w * channels]``, contiguous.
+    """
+    n_out, width = out.shape[1:]
+    tiles = _tiles(channels, across, x.itemsize)
+    most = max(STRIP // (width * between.itemsize) // LANES, 1) * LANES
+    rows = np.empty((most + down[2].shape[-1], width), between.dtype)
+    o, low, known = begin, 0, 0
+    while o < end:
+        p, j = o // n_out, o % n_out
+        if j == 0:
+            low, known = 0, 0
+        stop, first, last = _strip(down, index, j, min(end - p * n_out, n_out), low, known, most)
+        if low <= first < known:
+            for r in range(known - first):
+                for i in range(width):
+                    rows[r, i] = rows[r + first - low, i]
+        else:
+            known = first
+        if last > known:
+            _columns(x[p], channels, tiles, across, rows, known - first, known, last)
+        low, known = first, max(last, known)
+        if index is None:
+            _rows(rows, first, None, down, cut, out[p], j, j, stop)
+        else:
+            _rows(rows, 0, index - first, down, cut, out[p], j, j, stop)
+        o += stop - j
+
+
+@_compiled
+def weigh_rows_and_columns(x, channels, across, index, down, cut, between, out, begin, end):
+    """A vertical pass, then a horizontal one; see ``weigh_columns_and_rows``."""
+    n_out, width = out.shape[1], x.shape[2]
+    tiles = _tiles(channels, across, between.itemsize)
+    most = max(STRIP // (width * between.itemsize) // LANES, 1) * LANES
+    rows = np.empty((most, width), between.dtype)
+    o = begin
+    while o < end:
+        p, j = o // n_out, o % n_out
+        stop = min(j + most, end - p * n_out, n_out)
+        _rows(x[p], 0, index, down, cut, rows, 0, j, stop)
+        _columns(rows, channels, tiles, across, out[p], j, 0, stop - j)
+        o += stop - j
+
+
+@_compiled
+def select(x, channels, rows, columns, out, begin, end):
+    """Gather: rows ``begin`` to ``end`` of the ``P * h`` that ``out`` has.
+
+    Args:
+        x: ``[P, H, W * channels]``, contiguous, unsigned integers.
+        channels: see ``weigh_columns``.
+        rows, columns: int64 ``[h]`` and ``[w]``, what to read; ``None``: all, in order.
+        out: ``[P, h, w * channels]``, contiguous.
+    """
+    height = out.shape[1]
+    for r in range(begin, end):
+        p, o = r // height, r % height
+        row = o if rows is None else rows[o]
+        source, target = x[p, row], out[p, o]
+        if columns is None:
+            target[:] = source
+        elif r > begin and o > 0 and rows is not None and rows[o - 1] == row:
+            target[:] = out[p, o - 1]
+        elif channels == 1:
+            for j in range(len(columns)):
+                target[j] = source[columns[j]]
+        elif channels == 3:
+            for j in range(len(columns)):
+                i = 3 * columns[j]
+                target[3 * j] = source[i]
+                target[3 * j + 1] = source[i + 1]
+                target[3 * j + 2] = source[i + 2]
+        else:
+            for j in range(len(columns)):
+                for c in range(channels):
+                    target[j * channels + c] = source[columns[j] * channels + c]

@@ -54,11 +54,6 @@ def operator(
     Returns:
         A new tensor; channels innermost in memory where they are so in ``x``.
     """
-    if like == "torch" and box is None and x.ndim in (3, 4) and _channels_innermost(x):
-        whole = _as_4d(x)
-        if cpu.interpolates(whole, method):
-            result = cpu.interpolate(whole, size, method, antialias)
-            return result if x.ndim == 4 else result[0]
     out = _allocate(x, size)
     if out.numel() == 0:
         return out
@@ -76,9 +71,7 @@ def operator(
     )
     if not passes:
         return out.copy_(x)
-    # Autocast would run the products in half precision.
-    with torch.autocast(x.device.type, enabled=False):
-        cpu.apply(_as_4d(x), passes, _as_4d(out))
+    cpu.apply(_as_4d(x), passes, _as_4d(out))
     return out
 
 
