@@ -40,7 +40,18 @@ def test_passes(rng, like, method, antialias, dtype):
         x = torch.from_numpy(rng.integers(0, 256, (b, c, h, w), dtype=np.uint8))
         x = x.to(dtype).contiguous(memory_format=layout)
         passes = _passes(
-            (h, w), tuple(size), method, like, antialias, boundary, box, False, dtype, c
+            (h, w),
+            tuple(size),
+            method,
+            like,
+            antialias,
+            boundary,
+            box,
+            None,
+            False,
+            False,
+            dtype,
+            c,
         )
         if not passes:
             continue
@@ -78,8 +89,8 @@ def test_threads_change_nothing(rng):
 
 def test_sums_that_leave_int32_take_the_reference(rng):
     """Weights whose positive part sums to over 2: Pillow's int32 would overflow, ours does not."""
-    passes = _passes((30, 30), (30, 31), "bilinear", "pillow", True, "renormalize", None, False,
-                     torch.uint8, 1)  # fmt: skip
+    passes = _passes((30, 30), (30, 31), "bilinear", "pillow", True, "renormalize", None, None, False,
+                     False, torch.uint8, 1)  # fmt: skip
     step = passes[0]
     loud = step.band.weight * np.where(np.arange(step.band.taps) % 2, -3, 5)
     step = type(step)(step.dim, type(step.band)(30, 31, step.band.start, loud), torch.uint8,

@@ -24,7 +24,7 @@ forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecat
 def operator(x, size, method, like, antialias, boundary=None, box=None):
     """The linear operator itself: skimage's clamp, which follows it, has kinks."""
     boundary = boundary or (PROFILES[like].boundaries or (None,))[0]
-    return ops.resample(x, size, method, like, antialias, boundary, box, False)
+    return ops.resample(x, size, method, like, antialias, boundary, box, None, False, False)
 
 
 @forward_mode
@@ -93,7 +93,8 @@ def test_opcheck(rng, dtype, box):
     for x in layouts(dtype):
         x = x.requires_grad_() if dtype.is_floating_point else x
         for method, boundary in (("bicubic", "wrap"), ("nearest", "renormalize")):
-            arguments = (x, (5, 11), method, "pillow", method == "bicubic", boundary, box, False)
+            arguments = (x, (5, 11), method, "pillow", method == "bicubic", boundary, box)
+            arguments += (None, False, False) if box is None else ((1, 0, 9, 12), True, False)
             torch.library.opcheck(ops.operator, arguments)
 
 

@@ -88,6 +88,11 @@ class Band:
         direct = self.gather is None and self.fold is None
         return direct and self.taps == 1 and bool((self.weight == 1).all())
 
+    def part(self, outputs: np.ndarray) -> "Band":
+        """The rows of some outputs, in their order."""
+        start, weight = self.start[outputs], self.weight[outputs]
+        return Band(self.n_in, len(outputs), start, weight, self.gather)
+
     def transposed(self) -> "Band":
         """The adjoint: the same entries, one window per input."""
         n_columns = self.n_in if self.gather is None else len(self.gather)

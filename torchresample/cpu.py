@@ -15,7 +15,7 @@ Two passes that ``loops`` applies go together; where it lacks one, the reference
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -71,23 +71,26 @@ def apply(x: Tensor, passes: tuple[Pass, ...], out: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[Step]:
     """What applies the passes: functions of an image, a place for the result, and its layout."""
-    steps: list[Step] = []
+    selects = {s.dim: s.band.start for s in passes if s.band.selects and s.store in (None, dtype)}
     weighings, kind, limits = [], dtype, (0.0, 255.0)
     for step in passes if on_cpu else ():
-        if step.band.selects and step.store in (None, kind):
-            steps.append(partial(_select, step))
-            continue
-        weighing, limits = _weighing(step, kind, limits)
-        if weighing is None:
-            break
-        weighings.append(weighing)
-        kind = weighing.store
-    if len(steps) + len(weighings) < len(passes):
+        if step.dim not in selects:
+            weighing, limits = _weighing(step, kind, limits)
+            if weighing is None:
+                break
+            weighings.append(weighing)
+            kind = weighing.store
+    if len(selects) + len(weighings) < len(passes):
         return [partial(_by_reference, step) for step in passes]
+    if len(weighings) == 2 and weighings[0].dim == HORIZONTAL:
+        across, down = weighings
+        return [partial(_weigh_columns_and_rows, across, *_compact(down))]
     if len(weighings) == 2:
-        return [partial(_weigh_both, *weighings)]
-    # A gather and a pass along the other axis may change places.
-    return steps + [partial(_weigh, weighing) for weighing in weighings]
+        return [partial(_weigh_rows_and_columns, *weighings)]
+    steps = [partial(_weigh, weighing) for weighing in weighings]
+    if selects:  # which may change places with a pass along the other axis
+        steps.insert(0, partial(_select, selects.get(VERTICAL), selects.get(HORIZONTAL)))
+    return steps
 
 
 def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing | None, Limits]:
@@ -171,19 +174,28 @@ def _by_reference(step: Pass, x: Tensor, out: Tensor | None, layout: torch.memor
         return reference.apply_pass(x, step, out)
 
 
-def _select(step: Pass, x: Tensor, out: Tensor | None, layout: torch.memory_format) -> Tensor:
+def _select(
+    rows: np.ndarray | None,
+    columns: np.ndarray | None,
+    x: Tensor,
+    out: Tensor | None,
+    layout: torch.memory_format,
+) -> Tensor:
     from torchresample import loops  # numba takes a while to import
 
-    out = _result(x, step.dim, step.band.n_out, x.dtype, layout) if out is None else out
+    if out is None:
+        dim, index = (VERTICAL, rows) if columns is None else (HORIZONTAL, columns)
+        out = _result(x, dim, len(index), x.dtype, layout)
     words = _WORDS[x.itemsize]
     source, channels = _planes(x.view(words), layout)
     target, _ = _planes(out.view(words), layout)
-    rows, columns = (step.band.start if step.dim == dim else None for dim in (VERTICAL, HORIZONTAL))
     _in_threads(partial(loops.select, source, channels, rows, columns, target), target)
     return out
 
 
-def _weigh(weighing: Weighing, x: Tensor, out: Tensor | None, layout: torch.memory_format) -> Tensor:
+def _weigh(
+    weighing: Weighing, x: Tensor, out: Tensor | None, layout: torch.memory_format
+) -> Tensor:
     from torchresample import loops
 
     if out is None:
@@ -199,18 +211,52 @@ def _weigh(weighing: Weighing, x: Tensor, out: Tensor | None, layout: torch.memo
     return out
 
 
-def _weigh_both(
-    first: Weighing, second: Weighing, x: Tensor, out: Tensor, layout: torch.memory_format
+def _weigh_columns_and_rows(
+    across: Weighing,
+    down: Weighing,
+    lines: np.ndarray | None,
+    x: Tensor,
+    out: Tensor,
+    layout: torch.memory_format,
 ) -> Tensor:
     from torchresample import loops
 
     source, channels = _planes(x, layout)
     target, _ = _planes(out, layout)
-    down, across = (first, second) if first.dim == VERTICAL else (second, first)
-    weigh = loops.weigh_columns_and_rows if across is first else loops.weigh_rows_and_columns
-    arguments = channels, across.band, down.index, down.band, down.cut, _BETWEEN[first.store]
-    _in_threads(partial(weigh, source, *arguments, target), target)
+    bands = across.band, down.index, down.band, down.cut, _BETWEEN[across.store]
+    run = partial(loops.weigh_columns_and_rows, source, lines, channels, *bands, target)
+    _in_threads(run, target)
     return out
+
+
+def _weigh_rows_and_columns(
+    down: Weighing, across: Weighing, x: Tensor, out: Tensor, layout: torch.memory_format
+) -> Tensor:
+    from torchresample import loops
+
+    source, channels = _planes(x, layout)
+    target, _ = _planes(out, layout)
+    bands = across.band, down.index, down.band, down.cut, _BETWEEN[down.store]
+    _in_threads(partial(loops.weigh_rows_and_columns, source, channels, *bands, target), target)
+    return out
+
+
+def _compact(down: Weighing) -> tuple[Weighing, np.ndarray | None]:
+    """The pass over the rows that it reads only, where they are few, and which those are."""
+    start, count, *rest = down.band
+    positions = np.unique(_positions(start, count))
+    used = positions if down.index is None else np.unique(down.index[positions])
+    if len(used) > 0.75 * (used[-1] + 1 - used[0]):
+        return down, None
+    if down.index is not None:
+        return replace(down, index=np.searchsorted(used, down.index)), used
+    return replace(down, band=(np.searchsorted(used, start), count, *rest)), used
+
+
+def _positions(start: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """What the outputs read, one after the other."""
+    total = np.cumsum(count)
+    return np.arange(total[-1]) + np.repeat(start - total + count, count)
 
 
 def _result(

@@ -129,7 +129,9 @@ def _resize_tensor(
     new_h, new_w = output_size(size, max_size, h, w, box)
     if boundary is None and profile.boundaries:
         boundary = profile.boundaries[0]
-    out = resample(image, (new_h, new_w), method, like, antialias, boundary, box, False)
+    out = resample(
+        image, (new_h, new_w), method, like, antialias, boundary, box, None, False, False
+    )
     overshoots = profile.clips and not (method in NEAREST and not antialias)
     return _clipped(out, image, boundary) if overshoots and out.numel() else out
 
@@ -199,7 +201,8 @@ def _resize_pil(
     # The unused byte of RGB must not count in a clamp to the image's range.
     with pixels(image, share=not PROFILES[options["like"]].clips) as array:
         resized = _resize_array(array, size, method, box, **options)
-    return _to_pil(resized, image).convert(mode)
+    result = _to_pil(resized, image)
+    return result if result.mode == mode else result.convert(mode)
 
 
 def _covers(image: PIL.Image.Image, size: Size | None, box: Box | None, max_size: int | None):

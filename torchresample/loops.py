@@ -86,19 +86,20 @@ def weigh_rows(x, index, band, cut, out, begin, end):
 
 
 @_compiled
-def _transpose(x, row, column, n_rows, n_columns, out, out_row, out_column):
+def _transpose(x, lines, row, column, n_rows, n_columns, out, out_row, out_column):
     """``out[out_row + i, out_column + j] = x[row + j, column + i]``, ``j < n_rows``."""
     n = side(x.itemsize)
     if n_rows < n or n_columns < n:
         for j in range(n_rows):
+            source = row + j if lines is None else lines[row + j]
             for i in range(n_columns):
-                out[out_row + i, out_column + j] = x[row + j, column + i]
+                out[out_row + i, out_column + j] = x[source, column + i]
         return
     for b in range(0, n_rows, n):
         j = min(b, n_rows - n)
         for a in range(0, n_columns, n):
             i = min(a, n_columns - n)
-            transpose_block(x, row + j, column + i, out, out_row + i, out_column + j)
+            transpose_block(x, lines, row + j, column + i, out, out_row + i, out_column + j)
 
 
 @_compiled
@@ -121,8 +122,11 @@ def _tiles(channels, band, size):
 
 
 @_compiled
-def _columns(x, channels, tiles, band, out, row, begin, end):
-    """A horizontal pass from rows ``begin`` to ``end`` of ``x`` to rows from ``row`` of ``out``."""
+def _columns(x, lines, channels, tiles, band, out, row, begin, end):
+    """A horizontal pass from rows ``begin`` to ``end`` of ``x`` to rows from ``row`` of ``out``.
+
+    With an array of ``lines``, from the rows that stand there.
+    """
     start, count, weight, half, scale = band
     read = written = 0
     for t in range(len(tiles)):
@@ -137,7 +141,7 @@ def _columns(x, channels, tiles, band, out, row, begin, end):
         m = min(LANES, end - r)
         for t in range(len(tiles)):
             o, stop, low, high = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]
-            _transpose(x, r, low * channels, m, (high - low) * channels, columns, 0, 0)
+            _transpose(x, lines, r, low * channels, m, (high - low) * channels, columns, 0, 0)
             for j in range(o, stop):
                 for i in range(0, channels * LANES, LANES):
                     weigh_block(
@@ -145,7 +149,7 @@ def _columns(x, channels, tiles, band, out, row, begin, end):
                         weighed, j - o, i,
                     )  # fmt: skip
             n = (stop - o) * channels
-            _transpose(sums, 0, 0, n, m, out, row + r - begin, o * channels)
+            _transpose(sums, None, 0, 0, n, m, out, row + r - begin, o * channels)
 
 
 @_compiled
@@ -161,7 +165,7 @@ def weigh_columns(x, channels, band, out, begin, end):
     height, tiles = x.shape[1], _tiles(channels, band, x.itemsize)
     for p in range(begin // height, (end - 1) // height + 1):
         low, high = max(begin - p * height, 0), min(end - p * height, height)
-        _columns(x[p], channels, tiles, band, out[p], low, low, high)
+        _columns(x[p], None, channels, tiles, band, out[p], low, low, high)
 
 
 @_compiled
@@ -186,11 +190,12 @@ def _strip(band, index, o, end, low, known, most):
 
 
 @_compiled
-def weigh_columns_and_rows(x, channels, across, index, down, cut, between, out, begin, end):
+def weigh_columns_and_rows(x, lines, channels, across, index, down, cut, between, out, begin, end):
     """A horizontal pass, then a vertical one: rows ``begin`` to ``end`` of ``P * h`` in ``out``.
 
     Args:
         x: ``[P, H, W * channels]``, contiguous.
+        lines: int64, the rows of ``x`` that count as its first, second, ...; ``None``: all.
         channels: see ``weigh_columns``.
         across, down: the bands.
         index, cut: see ``weigh_rows``; ``index`` ascends.
@@ -214,7 +219,7 @@ def weigh_columns_and_rows(x, channels, across, index, down, cut, between, out, 
         else:
             known = first
         if last > known:
-            _columns(x[p], channels, tiles, across, rows, known - first, known, last)
+            _columns(x[p], lines, channels, tiles, across, rows, known - first, known, last)
         low, known = first, max(last, known)
         if index is None:
             _rows(rows, first, None, down, cut, out[p], j, j, stop)
@@ -235,7 +240,7 @@ def weigh_rows_and_columns(x, channels, across, index, down, cut, between, out, 
         p, j = o // n_out, o % n_out
         stop = min(j + most, end - p * n_out, n_out)
         _rows(x[p], 0, index, down, cut, rows, 0, j, stop)
-        _columns(rows, channels, tiles, across, out[p], j, 0, stop - j)
+        _columns(rows, None, channels, tiles, across, out[p], j, 0, stop - j)
         o += stop - j
 
 

@@ -8,28 +8,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from torchresample import cpu
-from torchresample.passes import Pass, Request
+from torchresample.bands import Axis, select_band
+from torchresample.passes import HORIZONTAL, VERTICAL, Pass, Request
 from torchresample.profiles import PROFILES
 
 
 def resample(x: Tensor, *scalars) -> Tensor:
-    """The operator below; in forward-mode differentiation with the tangent that torch leaves out.
+    """The operator below: its arguments, its result, its gradients.
 
-    (torch gives a custom operator's result no tangent, which then counts as zero.)
+    Where nothing but the values is asked for, without torch's dispatcher, which takes as long as
+    a small resize. In forward-mode differentiation with the tangent that torch leaves out. (It
+    gives a custom operator's result no tangent, which then counts as zero.)
     """
     primal, tangent = forward_ad.unpack_dual(x)
-    if tangent is None:
-        return operator(x, *scalars)
-    return forward_ad.make_dual(resample(primal, *scalars), resample(tangent, *scalars))
+    if tangent is not None:
+        return forward_ad.make_dual(resample(primal, *scalars), resample(tangent, *scalars))
+    return (compute if _is_plain(x) else operator)(x, *scalars)
 
 
-@torch.library.custom_op("torchresample::resample", mutates_args=())
-def operator(
+def _is_plain(x: Tensor) -> bool:
+    """Whether no gradient, transform, mode or tracer wants to see the operator."""
+    return (
+        type(x) is Tensor
+        and x.is_cpu
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+    )
+
+
+def compute(
     x: Tensor,
     size: Sequence[int],
     method: str,
@@ -37,6 +53,8 @@ def operator(
     antialias: bool,
     boundary: str | None,
     box: Sequence[float] | None,
+    window: Sequence[int] | None,
+    flip: bool,
     transpose: bool,
 ) -> Tensor:
     """Resample ``x`` ``[..., H, W]`` to ``[..., *size]``; all arguments are checked by the caller.
@@ -49,6 +67,9 @@ def operator(
         antialias: see ``functional.resize``.
         boundary: a rule the profile has; ``None`` where it has no choice.
         box: ``(left, top, right, bottom)``, ``None`` for the whole image.
+        window: ``(top, left, h, w)``: the resize is to ``(h, w)``, of which the result is the part
+            of ``size`` at ``(top, left)``; ``None`` for all of it.
+        flip: whether that part is mirrored left to right.
         transpose: apply the adjoint, from the size of a result back to the size of an image.
 
     Returns:
@@ -65,6 +86,8 @@ def operator(
         antialias,
         boundary,
         None if box is None else tuple(box),
+        None if window is None else tuple(window),
+        flip,
         transpose,
         x.dtype,
         x.shape[-3] if x.ndim > 2 else 1,
@@ -73,6 +96,9 @@ def operator(
         return out.copy_(x)
     cpu.apply(_as_4d(x), passes, _as_4d(out))
     return out
+
+
+operator = torch.library.custom_op("torchresample::resample", compute, mutates_args=())
 
 
 def _as_4d(x: Tensor) -> Tensor:
@@ -102,11 +128,14 @@ def _passes(
     antialias: bool,
     boundary: str | None,
     box: tuple[float, ...] | None,
+    window: tuple[int, ...] | None,
+    flip: bool,
     transpose: bool,
     dtype: torch.dtype,
     channels: int,
 ) -> tuple[Pass, ...]:
-    (h_in, w_in), (h_out, w_out) = (size_out, size_x) if transpose else (size_x, size_out)
+    (h_in, w_in), (h, w) = (size_out, size_x) if transpose else (size_x, size_out)
+    y, x, h_out, w_out = window or (0, 0, h, w)
     left, top, right, bottom = box or (0.0, 0.0, w_in, h_in)
     profile = PROFILES[like]
     axis_y = profile.axis(h_in, h_out, top, bottom)
@@ -114,13 +143,27 @@ def _passes(
     spec = profile.methods[method]
     request = Request(method, spec, axis_y, axis_x, antialias, boundary, dtype, channels)
     passes = profile.plan(request)
+    if (y, h) != (0, h_out):
+        passes = _part(passes, VERTICAL, axis_y, np.arange(y, y + h))
+    if flip or (x, w) != (0, w_out):
+        columns = np.arange(x, x + w)
+        passes = _part(passes, HORIZONTAL, axis_x, columns[::-1] if flip else columns)
     if transpose:
         return tuple(replace(step, band=step.band.transposed()) for step in reversed(passes))
     return passes
 
 
+def _part(passes: tuple[Pass, ...], dim: int, axis: Axis, outputs: np.ndarray) -> tuple[Pass, ...]:
+    """The passes that make these outputs only."""
+    if all(step.dim != dim for step in passes):  # an axis that is left as it is
+        return Pass(dim, select_band(axis.n_in, int(axis.lo) + outputs)), *passes
+    return tuple(
+        replace(step, band=step.band.part(outputs)) if step.dim == dim else step for step in passes
+    )
+
+
 @operator.register_fake
-def _(x, size, method, like, antialias, boundary, box, transpose):
+def _(x, size, *scalars):
     return _allocate(x, size)
 
 
@@ -131,7 +174,7 @@ def _setup_context(ctx, inputs, output):
 
 def _backward(ctx, grad):
     grad = resample(grad, ctx.size, *ctx.scalars, not ctx.transpose)
-    return grad, None, None, None, None, None, None, None
+    return grad, *(None,) * 9
 
 
 operator.register_autograd(_backward, setup_context=_setup_context)

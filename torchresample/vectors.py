@@ -28,16 +28,24 @@ def side(size: int) -> int:
 
 
 @intrinsic
-def transpose_block(typing, x, row, column, out, out_row, out_column):
-    """``out[out_row + i, out_column + j] = x[row + j, column + i]`` for ``i, j < side``."""
-    signature = types.void(x, _PLACE, _PLACE, out, _PLACE, _PLACE)
+def transpose_block(typing, x, lines, row, column, out, out_row, out_column):
+    """``out[out_row + i, out_column + j] = x[row + j, column + i]`` for ``i, j < side``.
+
+    Where ``lines`` is an array, row ``lines[row + j]`` stands for ``row + j``.
+    """
+    signature = types.void(x, lines, _PLACE, _PLACE, out, _PLACE, _PLACE)
     n = side(x.dtype.bitwidth // 8)
     pairs = [place for i in range(n) for place in (i, n + i)]
 
     def generate(context, builder, signature, args):
+        _, _, row, column, _, out_row, out_column = args
         source = _pointers(context, builder, x, args[0])
-        target = _pointers(context, builder, out, args[3])
-        rows = [_load(builder, source(_plus(builder, args[1], j), args[2]), n) for j in range(n)]
+        target = _pointers(context, builder, out, args[4])
+        places = [_plus(builder, row, j) for j in range(n)]
+        if isinstance(lines, types.Array):
+            line = _pointers(context, builder, lines, args[1])
+            places = [builder.load(line(place)) for place in places]
+        rows = [_load(builder, source(place, column), n) for place in places]
         for _ in range(n.bit_length() - 1):
             # Rows half the block apart are interleaved; after log2(n) times they are columns.
             rows = [
@@ -46,7 +54,7 @@ def transpose_block(typing, x, row, column, out, out_row, out_column):
                 for half in (pairs[:n], pairs[n:])
             ]
         for i in range(n):
-            _store(builder, rows[i], target(_plus(builder, args[4], i), args[5]))
+            _store(builder, rows[i], target(_plus(builder, out_row, i), out_column))
         return context.get_dummy_value()
 
     return signature, generate
@@ -177,7 +185,9 @@ def _in_order(builder, values):
     halves = [
         builder.shuffle_vector(*values[i : i + 2], _indices(list(range(2 * n)))) for i in (0, 2)
     ]
-    order = [part * n + 4 * group + i for group in range(n // 4) for part in range(4) for i in range(4)]
+    order = [
+        part * n + 4 * group + i for group in range(n // 4) for part in range(4) for i in range(4)
+    ]
     return builder.shuffle_vector(*halves, _indices(order))
 
 
