@@ -18,10 +18,10 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 
 # numba's compiled code is kept until the file of the function changes, not those that it draws on.
-torchresample/loops.py: torchresample/vectors.py
+torchresample/loops.py torchresample/weights.py: torchresample/vectors.py
 	touch $@
 
-test: lint torchresample/loops.py
+test: lint torchresample/loops.py torchresample/weights.py
 	$(BIN)/python -m pytest -n 2
 
 # The "pillow12" profile against the real Pillow 12, in an environment of its own.

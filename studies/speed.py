@@ -19,7 +19,6 @@ import torchresample as tr
 from studies import report
 from studies.run import Cell, Run
 
-
 PILLOW = PIL.Image.Resampling
 # What is compared, by profile: method -> what the library calls it. Floats are torch's.
 METHODS = {

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import torchresample as tr
-from torchresample import cpu, loops, reference
+from torchresample import cpu, jit, reference
 from torchresample.ops import _passes
 from torchresample.pil import SHARED, from_pixels, pixels
 from torchresample.profiles import PROFILES
@@ -89,8 +89,8 @@ def test_threads_change_nothing(rng):
 
 def test_sums_that_leave_int32_take_the_reference(rng):
     """Weights whose positive part sums to over 2: Pillow's int32 would overflow, ours does not."""
-    passes = _passes((30, 30), (30, 31), "bilinear", "pillow", True, "renormalize", None, None, False,
-                     False, torch.uint8, 1)  # fmt: skip
+    options = ("bilinear", "pillow", True, "renormalize", None, None, False, False)
+    passes = _passes((30, 30), (30, 31), *options, torch.uint8, 1)
     step = passes[0]
     loud = step.band.weight * np.where(np.arange(step.band.taps) % 2, -3, 5)
     step = type(step)(step.dim, type(step.band)(30, 31, step.band.start, loud), torch.uint8,
@@ -103,15 +103,15 @@ def test_sums_that_leave_int32_take_the_reference(rng):
 
 def test_without_a_place_for_compiled_code(monkeypatch):
     """A folder that cannot be written to costs time in every process, and nothing else."""
-    real = loops.njit
+    real = jit.njit
 
     def refusing(cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return real(**options)
 
-    monkeypatch.setattr(loops, "njit", refusing)
-    assert loops._compiled(lambda a: a + 1)(2) == 3
+    monkeypatch.setattr(jit, "njit", refusing)
+    assert jit.compiled(lambda a: a + 1)(2) == 3
 
 
 @pytest.mark.parametrize("mode", SHARED)

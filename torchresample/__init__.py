@@ -4,7 +4,14 @@ from importlib.metadata import version
 
 from torchresample.functional import resize
 from torchresample.profiles import METHODS, PROFILES
-from torchresample.transforms import Resize
+from torchresample.transforms import ImageClassification, RandomResizedCrop, Resize
 
-__all__ = ["METHODS", "PROFILES", "Resize", "resize"]
+__all__ = [
+    "METHODS",
+    "PROFILES",
+    "ImageClassification",
+    "RandomResizedCrop",
+    "Resize",
+    "resize",
+]
 __version__ = version("torchresample")

@@ -9,6 +9,9 @@ import numpy as np
 
 from torchresample.filters import Filter, Kernel
 
+KEPT = 1024
+"""Bands kept for later calls: random crops have so many lengths, which come again."""
+
 BOUNDARIES = {
     "renormalize": "drop weights outside the image and divide by the sum of the rest",
     "edge": "repeat the edge pixel (scipy: nearest; torch: border)",
@@ -115,9 +118,10 @@ class Rows:
         return self.first[:, None] + np.arange(self.weight.shape[1])
 
     def normalised(self) -> "Rows":
-        # cumsum adds in order, as the C libraries do; np.sum adds in pairs.
-        total = np.cumsum(self.weight, axis=1)[:, -1:]
-        return Rows(self.first, self.weight / np.where(total == 0, 1.0, total))
+        # Along its first axis NumPy adds in order, as the C libraries do; along the last, in pairs.
+        total = np.ascontiguousarray(self.weight.T).sum(axis=0)
+        total[total == 0] = 1.0
+        return Rows(self.first, self.weight / total[:, None])
 
     def convolved(self, kernel: np.ndarray) -> "Rows":
         """Rows that read the input filtered with an odd-length, symmetric ``kernel``."""
@@ -137,14 +141,17 @@ def filter_rows(kernel: Kernel, radius: float, axis: Axis, antialias: bool) -> R
 
     Source: Pillow ``Resample.c``, ``precompute_coeffs``, in its order of operations.
     """
-    centre = axis.centres
+    from torchresample import weights  # numba takes a while to import
+
     filter_scale = max(axis.scale, 1.0) if antialias else 1.0
     support = radius * filter_scale
-    first = np.floor(centre - support + 0.5).astype(np.int64)
-    width = np.floor(centre + support + 0.5).astype(np.int64) - first
-    k = np.arange(width.max())
-    distance = (first[:, None] + k - centre[:, None] + 0.5) * (1.0 / filter_scale)
-    return Rows(first, np.where(k < width[:, None], kernel(distance), 0.0))
+    centre = axis.centres
+    first, width = weights.footprints(centre, support)
+    distance = np.empty((axis.n_out, width.max()))
+    # Past its footprint, where a kernel is zero.
+    outside = radius + 1.0
+    inverse = 1.0 / filter_scale
+    return Rows(first, kernel(weights.distances(centre, first, width, inverse, outside, distance)))
 
 
 def overlap_rows(axis: Axis) -> Rows:
@@ -167,16 +174,16 @@ def select_band(n_in: int, index: np.ndarray) -> Band:
 
 def window_band(rows: Rows, n_in: int) -> Band:
     """Cut rows at the image's ends and normalise what is left."""
-    inside = (rows.positions >= 0) & (rows.positions < n_in)
-    weight = Rows(rows.first, np.where(inside, rows.weight, 0.0)).normalised().weight
-    stop = np.minimum(rows.first + weight.shape[1], n_in)
+    from torchresample import weights  # numba takes a while to import
+
+    stop = np.minimum(rows.first + rows.weight.shape[1], n_in)
     start = np.maximum(rows.first, 0)
     taps = max(int((stop - start).max()), 1)
     start = np.minimum(start, n_in - taps)
-    source = start[:, None] - rows.first[:, None] + np.arange(taps)
-    known = (source >= 0) & (source < weight.shape[1])
-    picked = np.take_along_axis(weight, np.where(known, source, 0), axis=1)
-    return Band(n_in, len(start), start, np.where(known, picked, 0.0))
+    weight = np.zeros((len(start), taps))
+    return Band(
+        n_in, len(start), start, weights.window(rows.first, rows.weight, n_in, start, weight)
+    )
 
 
 def folded_band(rows: Rows, n_in: int, boundary: str) -> Band:

@@ -142,6 +142,33 @@ def _check_size(size: Size | None, max_size: int | None) -> None:
         raise ValueError(f"max_size must be above size, {sides[0]}, got {max_size}")
 
 
+def check_side(argument: str, value: int) -> int:
+    """A length in pixels."""
+    if not _is_whole(value):
+        raise TypeError(f"{argument} must be an int, got {value!r}")
+    if value < 1 or value >= LONGEST:
+        raise ValueError(f"{argument} must be from 1 to {LONGEST - 1}, got {value}")
+    return _plain(value)
+
+
+def check_probability(argument: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{argument} must be a number, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{argument} must be from 0 to 1, got {value}")
+    return value
+
+
+def check_range(argument: str, values: Sequence[float]) -> tuple[float, float]:
+    """Least and largest of something positive."""
+    pair = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 2
+    if not pair or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
+        raise TypeError(f"{argument} must be two numbers, (least, largest), got {values!r}")
+    if not 0 < values[0] <= values[1] < math.inf:
+        raise ValueError(f"{argument} must have 0 < least <= largest, got {values!r}")
+    return values[0], values[1]
+
+
 def _corners(box: Box | None) -> tuple[float, ...] | None:
     """The box as floats, in order."""
     if box is None:

@@ -23,14 +23,11 @@ import torch
 from torch import Tensor
 
 from torchresample import reference
-from torchresample.bands import Band
+from torchresample.bands import KEPT
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 PART = 2**17
 """Bytes of a result worth a thread of their own."""
-
-LIMB = 15
-"""Bits of the lower part of a weight that is too large for 16 bits; see ``vectors``."""
 
 _BETWEEN = {
     torch.uint8: np.empty(0, np.uint8),
@@ -71,15 +68,16 @@ def apply(x: Tensor, passes: tuple[Pass, ...], out: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[Step]:
     """What applies the passes: functions of an image, a place for the result, and its layout."""
-    selects = {s.dim: s.band.start for s in passes if s.band.selects and s.store in (None, dtype)}
-    weighings, kind, limits = [], dtype, (0.0, 255.0)
+    selects, weighings, kind, limits = {}, [], dtype, (0.0, 255.0)
     for step in passes if on_cpu else ():
-        if step.dim not in selects:
-            weighing, limits = _weighing(step, kind, limits)
-            if weighing is None:
-                break
-            weighings.append(weighing)
-            kind = weighing.store
+        if step.band.selects and step.store in (None, kind):
+            selects[step.dim] = step.band.start
+            continue
+        weighing, limits = _weighing(step, kind, limits)
+        if weighing is None:
+            break
+        weighings.append(weighing)
+        kind = weighing.store
     if len(selects) + len(weighings) < len(passes):
         return [partial(_by_reference, step) for step in passes]
     if len(weighings) == 2 and weighings[0].dim == HORIZONTAL:
@@ -93,6 +91,7 @@ def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[S
     return steps
 
 
+@lru_cache(maxsize=KEPT)
 def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing | None, Limits]:
     """A pass over pixels of ``dtype`` within ``limits``, and the limits of what it stores.
 
@@ -104,19 +103,30 @@ def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing 
         return None, limits
     if sums is None or band.fold is not None:
         return None, limits
-    start, count, weight = _trimmed(band)
+    from torchresample import weights  # numba takes a while to import
+
+    dense = np.ascontiguousarray(band.weight)
+    lead, count, negative, positive = weights.extents(dense)
     half = 2 ** (step.bits - 1) if step.rule == "fixed" and step.bits else 0
     if sums is np.int32:
-        low, high = _limits(weight, limits)
-        if low < -(2**31) or high + half >= 2**31 or abs(weight).max() >= 2**30:
+        low = positive * limits[0] + negative * limits[1]
+        high = positive * limits[1] + negative * limits[0] + half
+        if low < -(2**31) or high >= 2**31 or max(positive, -negative) >= 2**30:
             return None, limits
-        limits = low / 2**step.bits, (high + half) / 2**step.bits
-    bytes_ = dtype == torch.uint8 and sums is np.int32
-    weight = _limbs(weight.astype(np.int32)) if bytes_ else weight.astype(sums)
+        limits = low / 2**step.bits, high / 2**step.bits
+    taps = int(max(count.max(), 1))
+    if sums is np.int32 and dtype == torch.uint8:
+        limbs = 1 if max(positive, -negative) < 2**15 else 2
+        weight = weights.as_limbs(
+            dense, lead, count, np.zeros((band.rows, limbs, taps + taps % 2), np.int16)
+        )
+        weight = weight[:, 0] if limbs == 1 else weight
+    else:
+        weight = weights.trimmed(dense, lead, count, np.zeros((band.rows, taps), sums))
     scale = np.float32(1) / np.float32(step.count) if step.rule == "mean" else np.int32(step.bits)
     cut = np.int32(16) if step.sums == "floor16" else None
     store = step.store or (dtype if dtype.is_floating_point else torch.float64)
-    prepared = start, count, weight, sums(half), scale
+    prepared = band.start + lead, count, weight, sums(half), scale
     return Weighing(step.dim, band.n_out, prepared, band.gather, cut, store), limits
 
 
@@ -134,38 +144,6 @@ def _sums(step: Pass, dtype: torch.dtype) -> type | None:
     if step.sums == "exact":
         return np.float32 if dtype == torch.float32 else np.float64
     return np.float32 if step.sums == "float32" and dtype != torch.float64 else None
-
-
-def _trimmed(band: Band) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Start, count and weights without the zeros at either end of a row.
-
-    They take time, and would spread an infinity.
-    """
-    used = band.weight != 0
-    empty = ~used.any(axis=1)
-    lead = np.where(empty, 0, used.argmax(axis=1))
-    count = np.where(empty, 0, band.taps - used[:, ::-1].argmax(axis=1) - lead)
-    k = np.arange(max(count.max(), 1))
-    weight = np.take_along_axis(band.weight, np.minimum(lead[:, None] + k, band.taps - 1), axis=1)
-    return band.start + lead, count, np.where(k < count[:, None], weight, 0.0)
-
-
-def _limits(weight: np.ndarray, limits: Limits) -> Limits:
-    """Least and largest sum over pixels within ``limits``."""
-    low, high = limits
-    negative = np.minimum(weight, 0).sum(axis=1)
-    positive = np.maximum(weight, 0).sum(axis=1)
-    least, largest = positive * low + negative * high, positive * high + negative * low
-    return float(least.min()), float(largest.max())
-
-
-def _limbs(weight: np.ndarray) -> np.ndarray:
-    """int16 weights ``[n_out, taps]``, or ``[n_out, 2, taps]`` where one does not do."""
-    if weight.shape[1] % 2:  # taps go in pairs
-        weight = np.pad(weight, ((0, 0), (0, 1)))
-    if abs(weight).max() < 2**15:
-        return weight.astype(np.int16)
-    return np.stack([weight & (2**LIMB - 1), weight >> LIMB], axis=1).astype(np.int16)
 
 
 def _by_reference(step: Pass, x: Tensor, out: Tensor | None, layout: torch.memory_format) -> Tensor:
@@ -241,9 +219,12 @@ def _weigh_rows_and_columns(
     return out
 
 
+@lru_cache(maxsize=KEPT)
 def _compact(down: Weighing) -> tuple[Weighing, np.ndarray | None]:
     """The pass over the rows that it reads only, where they are few, and which those are."""
     start, count, *rest = down.band
+    if down.index is None and count.sum() > 0.75 * ((start + count).max() - start.min()):
+        return down, None
     positions = np.unique(_positions(start, count))
     used = positions if down.index is None else np.unique(down.index[positions])
     if len(used) > 0.75 * (used[-1] + 1 - used[0]):
@@ -259,6 +240,22 @@ def _positions(start: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.arange(total[-1]) + np.repeat(start - total + count, count)
 
 
+def normalise(x: Tensor, mean: np.ndarray, std: np.ndarray, flip: bool, out: Tensor) -> Tensor:
+    """``out = (x / 255 - mean) / std`` in float32, of the first channels of bytes ``[B, C, h, w]``.
+
+    ``mean`` and ``std`` are float32, one value for each channel of ``out``, which is contiguous and
+    mirrored left to right by ``flip``.
+    """
+    from torchresample import loops
+
+    inner = x.shape[1] > 1 and x.stride(1) == 1
+    source, channels = _planes(x, torch.channels_last if inner else torch.contiguous_format)
+    target = out.numpy()
+    run = partial(loops.normalise, source, channels, mean, std, flip, target)
+    _in_threads(run, target, out.shape[0] * out.shape[2])
+    return out
+
+
 def _result(
     x: Tensor, dim: int, n_out: int, dtype: torch.dtype, layout: torch.memory_format
 ) -> Tensor:
@@ -269,7 +266,7 @@ def _result(
 
 
 def _planes(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
-    """``[B * C, H, W]``, or ``[B, H, W * C]`` if channels_last, and how many values a column has."""
+    """``[B * C, H, W]`` or, channels_last, ``[B, H, W * C]``; and how many values a column has."""
     b, c, h, w = x.shape
     x = x.contiguous(memory_format=layout)
     if layout == torch.contiguous_format:
@@ -277,9 +274,12 @@ def _planes(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
     return x.permute(0, 2, 3, 1).view(b, h, w * c).numpy(), c
 
 
-def _in_threads(run: Callable[[int, int], None], target: np.ndarray) -> None:
+def _in_threads(
+    run: Callable[[int, int], None], target: np.ndarray, rows: int | None = None
+) -> None:
     """``run(begin, end)`` for parts of all rows: torch's threads, fewer for a small result."""
-    rows, threads = target.shape[0] * target.shape[1], torch.get_num_threads()
+    rows = rows or target.shape[0] * target.shape[1]
+    threads = torch.get_num_threads()
     parts = min(threads, max(target.nbytes // PART, 1), rows)
     if parts == 1:
         run(0, rows)

@@ -48,8 +48,10 @@ def _triangle(x: np.ndarray) -> np.ndarray:
 
 
 def _sinc(x: np.ndarray) -> np.ndarray:
-    angle = np.pi * x
-    return np.divide(np.sin(angle), angle, out=np.ones_like(angle), where=angle != 0)
+    from torchresample import weights  # numba takes a while to import
+
+    flat = np.ascontiguousarray(x, np.float64).ravel()
+    return weights.sinc(flat, np.empty_like(flat)).reshape(np.shape(x))
 
 
 def _hamming(x: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from torchresample.checks import (
     output_size,
 )
 from torchresample.ops import resample
-from torchresample.pil import from_pixels, pixels
+from torchresample.pil import from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
@@ -120,20 +120,43 @@ def _resize_tensor(
     max_size: int | None,
     boundary: str | None,
 ) -> Tensor:
-    profile = PROFILES[like]
     if antialias is None:
-        antialias = profile.default_antialias(method, image.dtype)
+        antialias = PROFILES[like].default_antialias(method, image.dtype)
     check_tensor(image, method, antialias)
     h, w = image.shape[-2:]
     box = check_box(box, h, w)
-    new_h, new_w = output_size(size, max_size, h, w, box)
+    size = output_size(size, max_size, h, w, box)
+    return resample_part(image, size, method, like, antialias, boundary, box)
+
+
+def resample_part(
+    image: Tensor,
+    size: tuple[int, int],
+    method: str,
+    like: str,
+    antialias: bool,
+    boundary: str | None = None,
+    box: tuple[float, ...] | None = None,
+    window: tuple[int, int, int, int] | None = None,
+    flip: bool = False,
+) -> Tensor:
+    """``image`` resized to ``size``: its ``window`` ``(top, left, h, w)``, mirrored by ``flip``.
+
+    All arguments are checked by the caller.
+    """
+    profile = PROFILES[like]
     if boundary is None and profile.boundaries:
         boundary = profile.boundaries[0]
-    out = resample(
-        image, (new_h, new_w), method, like, antialias, boundary, box, None, False, False
-    )
-    overshoots = profile.clips and not (method in NEAREST and not antialias)
-    return _clipped(out, image, boundary) if overshoots and out.numel() else out
+    top, left, *part = window or (0, 0, *size)
+    if not profile.clips or (method in NEAREST and not antialias):
+        place = None if window is None else (top, left, *size)
+        return resample(image, part, method, like, antialias, boundary, box, place, flip, False)
+    # The range that it is clamped to may depend on all of the result.
+    out = resample(image, size, method, like, antialias, boundary, box, None, False, False)
+    if out.numel():
+        out = _clipped(out, image, boundary)
+    out = out[..., top : top + part[0], left : left + part[1]]
+    return out.flip(-1) if flip else out
 
 
 def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
@@ -184,12 +207,7 @@ def _resize_pil(
             f"method must be nearest for a PIL image of mode {mode!r}, whose values have no mean "
             f"(or convert the image to 'RGB' or 'L'), got {method!r}"
         )
-    try:
-        image.load()
-    except (OSError, SyntaxError, ValueError, AssertionError) as error:  # what decoders raise
-        name = getattr(image, "filename", "") or "an image in memory"
-        reason = str(error) or "the file is closed"  # Pillow asserts that it is not
-        raise ValueError(f"image must be a complete image file, got {name!r}: {reason}") from error
+    load(image)
     # Colours under a transparent pixel must not bleed out; Pillow weighs them by their alpha.
     weigh = mode in _PREMULTIPLIED and options["like"].startswith("pillow")
     if weigh and method not in NEAREST:

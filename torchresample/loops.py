@@ -4,15 +4,16 @@ Both passes add weighted rows of contiguous memory, a block of lanes at a time. 
 transposes a tile of the image first, so that its columns are such rows. Two passes go together from
 strip to strip, so that what lies between them stays in the cache.
 
-Throughout, a ``band`` is ``(start, count, weight, half, scale)``: int64 ``[n_out]``, the first pixel
-that an output reads, and how many; ``[n_out, taps]`` of the type of the sums; what a sum starts
-from, of that type; and ``vectors.weigh_block``'s scale. ``begin`` and ``end`` count the rows of all
-planes together, so that threads share planes and rows alike.
+Throughout, a ``band`` is ``(start, count, weight, half, scale)``: int64 ``[n_out]``, the first
+pixel that an output reads, and how many; ``[n_out, taps]`` of the type of the sums; what a sum
+starts from, of that type; and ``vectors.weigh_block``'s scale. ``begin`` and ``end`` count the rows
+of all planes together, so that threads share planes and rows alike.
 """
 
 import numpy as np
-from numba import njit
+from numba.extending import register_jitable
 
+from torchresample.jit import compiled
 from torchresample.vectors import LANES, side, transpose_block, weigh_block
 
 SPAN = 2048
@@ -25,16 +26,7 @@ STRIP = 2**19
 """Bytes that lie between two passes at a time: half of a second-level cache."""
 
 
-def _compiled(function):
-    """Compiled at its first call, and kept on disk for later processes where there is a place."""
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's can be written to
-        return njit(**options)(function)
-
-
-@_compiled
+@compiled
 def _narrow_row(x, first, index, band, o, cut, out, row):
     """``weigh_block`` for rows of less than ``LANES``."""
     _, count, weight, half, scale = band
@@ -49,7 +41,7 @@ def _narrow_row(x, first, index, band, o, cut, out, row):
         out[row, i] = weighed[0, i]
 
 
-@_compiled
+@compiled
 def _rows(x, first, index, band, cut, out, row, begin, end):
     """``out[row + o - begin] = sum_k weight[o, k] * x[start[o] - first + k]``."""
     start, count, weight, half, scale = band
@@ -68,7 +60,7 @@ def _rows(x, first, index, band, cut, out, row, begin, end):
                 )  # fmt: skip
 
 
-@_compiled
+@compiled
 def weigh_rows(x, index, band, cut, out, begin, end):
     """A vertical pass: rows ``begin`` to ``end`` of the ``P * n_out`` that ``out`` has.
 
@@ -85,7 +77,7 @@ def weigh_rows(x, index, band, cut, out, begin, end):
         _rows(x[p], 0, index, band, cut, out[p], low, low, high)
 
 
-@_compiled
+@compiled
 def _transpose(x, lines, row, column, n_rows, n_columns, out, out_row, out_column):
     """``out[out_row + i, out_column + j] = x[row + j, column + i]``, ``j < n_rows``."""
     n = side(x.itemsize)
@@ -102,7 +94,7 @@ def _transpose(x, lines, row, column, n_rows, n_columns, out, out_row, out_colum
             transpose_block(x, lines, row + j, column + i, out, out_row + i, out_column + j)
 
 
-@_compiled
+@compiled
 def _tiles(channels, band, size):
     """Tiles of a horizontal pass: ``(first output, last + 1, first column, last + 1)``."""
     start, count = band[:2]
@@ -121,7 +113,7 @@ def _tiles(channels, band, size):
     return tiles[:n]
 
 
-@_compiled
+@compiled
 def _columns(x, lines, channels, tiles, band, out, row, begin, end):
     """A horizontal pass from rows ``begin`` to ``end`` of ``x`` to rows from ``row`` of ``out``.
 
@@ -152,7 +144,7 @@ def _columns(x, lines, channels, tiles, band, out, row, begin, end):
             _transpose(sums, None, 0, 0, n, m, out, row + r - begin, o * channels)
 
 
-@_compiled
+@compiled
 def weigh_columns(x, channels, band, out, begin, end):
     """A horizontal pass: rows ``begin`` to ``end`` of the ``P * R`` that ``x`` and ``out`` have.
 
@@ -168,7 +160,7 @@ def weigh_columns(x, channels, band, out, begin, end):
         _columns(x[p], None, channels, tiles, band, out[p], low, low, high)
 
 
-@_compiled
+@compiled
 def _strip(band, index, o, end, low, known, most):
     """Outputs from ``o`` on whose rows are few: ``most`` beside the known ones from ``low`` on.
 
@@ -189,7 +181,7 @@ def _strip(band, index, o, end, low, known, most):
     return stop, first, last
 
 
-@_compiled
+@compiled
 def weigh_columns_and_rows(x, lines, channels, across, index, down, cut, between, out, begin, end):
     """A horizontal pass, then a vertical one: rows ``begin`` to ``end`` of ``P * h`` in ``out``.
 
@@ -228,7 +220,7 @@ def weigh_columns_and_rows(x, lines, channels, across, index, down, cut, between
         o += stop - j
 
 
-@_compiled
+@compiled
 def weigh_rows_and_columns(x, channels, across, index, down, cut, between, out, begin, end):
     """A vertical pass, then a horizontal one; see ``weigh_columns_and_rows``."""
     n_out, width = out.shape[1], x.shape[2]
@@ -244,7 +236,7 @@ def weigh_rows_and_columns(x, channels, across, index, down, cut, between, out, 
         o += stop - j
 
 
-@_compiled
+@compiled
 def select(x, channels, rows, columns, out, begin, end):
     """Gather: rows ``begin`` to ``end`` of the ``P * h`` that ``out`` has.
 
@@ -276,3 +268,40 @@ def select(x, channels, rows, columns, out, begin, end):
             for j in range(len(columns)):
                 for c in range(channels):
                     target[j * channels + c] = source[columns[j] * channels + c]
+
+
+@register_jitable(inline="always")  # so that the step is known
+def _normalised(source, step, m, s, target):
+    for j in range(len(target)):
+        target[j] = (np.float32(source[step * j]) / np.float32(255) - m) / s
+
+
+@compiled
+def normalise(x, channels, mean, std, flip, out, begin, end):
+    """``out = (x / 255 - mean) / std``: rows ``begin`` to ``end`` of all images together.
+
+    Args:
+        x: uint8 ``[B, h, w * channels]``, or ``[B * C, h, w]`` where ``channels`` is 1; contiguous.
+        channels: how many values a column of ``x`` holds, of which the first ``C`` count.
+        mean, std: float32 ``[C]``.
+        flip: whether rows are mirrored.
+        out: float32 ``[B, C, h, w]``, contiguous.
+    """
+    _, n, height, width = out.shape
+    for r in range(begin, end):
+        b, i = r // height, r % height
+        for c in range(n):
+            target = out[b, c, i]
+            source = x[b * n + c, i] if channels == 1 else x[b, i, c:]
+            # Known steps become vectors.
+            if channels == 1:
+                _normalised(source, 1, mean[c], std[c], target)
+            elif channels == 3:
+                _normalised(source, 3, mean[c], std[c], target)
+            elif channels == 4:
+                _normalised(source, 4, mean[c], std[c], target)
+            else:
+                _normalised(source, channels, mean[c], std[c], target)
+            if flip:
+                for j in range(width // 2):
+                    target[j], target[width - 1 - j] = target[width - 1 - j], target[j]

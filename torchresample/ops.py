@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from torchresample import cpu
-from torchresample.bands import Axis, select_band
+from torchresample.bands import KEPT, Axis, Band, select_band
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass, Request
 from torchresample.profiles import PROFILES
 
@@ -29,10 +29,10 @@ def resample(x: Tensor, *scalars) -> Tensor:
     primal, tangent = forward_ad.unpack_dual(x)
     if tangent is not None:
         return forward_ad.make_dual(resample(primal, *scalars), resample(tangent, *scalars))
-    return (compute if _is_plain(x) else operator)(x, *scalars)
+    return (compute if is_plain(x) else operator)(x, *scalars)
 
 
-def _is_plain(x: Tensor) -> bool:
+def is_plain(x: Tensor) -> bool:
     """Whether no gradient, transform, mode or tracer wants to see the operator."""
     return (
         type(x) is Tensor
@@ -103,9 +103,9 @@ operator = torch.library.custom_op("torchresample::resample", compute, mutates_a
 
 def _as_4d(x: Tensor) -> Tensor:
     """``[B, C, H, W]``; a view of ``out``, whose memory ``_allocate`` laid out."""
-    if x.ndim < 4:
-        return x[(None,) * (4 - x.ndim)]
-    return x.flatten(0, -4)
+    if x.ndim == 3:
+        return x.unsqueeze(0)
+    return x[None, None] if x.ndim == 2 else x.flatten(0, -4)
 
 
 def _channels_innermost(x: Tensor) -> bool:
@@ -144,22 +144,28 @@ def _passes(
     request = Request(method, spec, axis_y, axis_x, antialias, boundary, dtype, channels)
     passes = profile.plan(request)
     if (y, h) != (0, h_out):
-        passes = _part(passes, VERTICAL, axis_y, np.arange(y, y + h))
+        passes = _part(passes, VERTICAL, axis_y, range(y, y + h))
     if flip or (x, w) != (0, w_out):
-        columns = np.arange(x, x + w)
+        columns = range(x, x + w)
         passes = _part(passes, HORIZONTAL, axis_x, columns[::-1] if flip else columns)
     if transpose:
         return tuple(replace(step, band=step.band.transposed()) for step in reversed(passes))
     return passes
 
 
-def _part(passes: tuple[Pass, ...], dim: int, axis: Axis, outputs: np.ndarray) -> tuple[Pass, ...]:
+def _part(passes: tuple[Pass, ...], dim: int, axis: Axis, outputs: range) -> tuple[Pass, ...]:
     """The passes that make these outputs only."""
     if all(step.dim != dim for step in passes):  # an axis that is left as it is
-        return Pass(dim, select_band(axis.n_in, int(axis.lo) + outputs)), *passes
+        return Pass(dim, select_band(axis.n_in, int(axis.lo) + np.array(outputs))), *passes
     return tuple(
-        replace(step, band=step.band.part(outputs)) if step.dim == dim else step for step in passes
+        replace(step, band=_band_part(step.band, outputs)) if step.dim == dim else step
+        for step in passes
     )
+
+
+@lru_cache(maxsize=KEPT)
+def _band_part(band: Band, outputs: range) -> Band:
+    return band.part(np.array(outputs))
 
 
 @operator.register_fake

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 
-from torchresample.bands import Axis, Band
+from torchresample.bands import KEPT, Axis, Band
 
 HORIZONTAL, VERTICAL = -1, -2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Pass:
     """One band applied along one axis, and how its exact sums become stored values.
 
@@ -74,7 +75,12 @@ class Request:
     channels: int
 
     def band(self, axis: Axis) -> Band:
-        return self.method.band(axis, self.antialias, self.boundary)
+        return _band(self.method, axis, self.antialias, self.boundary)
+
+
+@lru_cache(maxsize=KEPT)
+def _band(method: Method, axis: Axis, antialias: bool, boundary: str | None) -> Band:
+    return method.band(axis, antialias, boundary)
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,7 @@ class Profile:
         return choices[0]
 
 
+@lru_cache(maxsize=KEPT)
 def quantized(band: Band, bits: int) -> Band:
     """Weights times ``2**bits``, rounded half away from zero."""
     scaled = band.weight * 2.0**bits

@@ -33,6 +33,16 @@ _pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
 )
 
 
+def load(image: PIL.Image.Image) -> None:
+    """Decode the file behind an image, if it has one."""
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, AssertionError) as error:  # what decoders raise
+        name = getattr(image, "filename", "") or "an image in memory"
+        reason = str(error) or "the file is closed"  # Pillow asserts that it is not
+        raise ValueError(f"image must be a complete image file, got {name!r}: {reason}") from error
+
+
 @contextmanager
 def pixels(image: PIL.Image.Image, share: bool):
     """uint8 (or the mode's type) ``[H, W]`` or ``[H, W, C]`` of a loaded image.

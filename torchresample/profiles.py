@@ -1,7 +1,7 @@
 """Profiles: whose pixels a resize reproduces. Conventions and arithmetic, as data."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ import torch
 from torchresample import opencv
 from torchresample.bands import (
     BOUNDARIES,
+    KEPT,
     Axis,
     Band,
     Rows,
@@ -95,21 +96,23 @@ def _plan_torch(request: Request) -> tuple[Pass, ...]:
     passes = []
     for dim, axis in _in_order(request):
         band = request.band(axis)
-        largest = band.weight.max()
-        if request.name == "bicubic" and not request.antialias:
-            # ATen notes the largest weight before it moves those outside onto the edge, and after.
-            rows = filter_rows(_KEYS_075.kernel, _KEYS_075.radius, axis, False)
-            largest = max(largest, rows.weight.max())
-        bits = _int16_bits(float(largest))
+        folds = request.name == "bicubic" and not request.antialias
+        bits = _int16_bits(band, axis if folds else None)
         passes.append(Pass(dim, quantized(band, bits), torch.uint8, "fixed", bits=bits))
     return tuple(passes)
 
 
-def _int16_bits(largest: float) -> int:
+@lru_cache(maxsize=KEPT)
+def _int16_bits(band: Band, folded: Axis | None) -> int:
     """The most fraction bits with which an axis' weights fit int16, at most 22.
 
-    Source: ATen ``UpSampleKernel.cpp``, ``_compute_index_ranges_int16_weights``.
+    Source: ATen ``UpSampleKernel.cpp``, ``_compute_index_ranges_int16_weights``, which notes the
+    largest weight before it moves those outside onto the edge (of a ``folded`` axis), and after.
     """
+    largest = float(band.weight.max())
+    if folded is not None:
+        rows = filter_rows(_KEYS_075.kernel, _KEYS_075.radius, folded, False)
+        largest = max(largest, float(rows.weight.max()))
     return next((p for p in range(22) if int(0.5 + largest * 2.0 ** (p + 1)) >= 2**15), 22)
 
 

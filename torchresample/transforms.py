@@ -1,14 +1,26 @@
-"""Transforms for torchvision pipelines: they store arguments and call ``functional``."""
+"""Transforms for torchvision pipelines: they store arguments and call functions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import torch
+from torch import Tensor, nn
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from torchresample import functional
-from torchresample.checks import Box, Method, Size, check_options
+from torchresample.checks import (
+    Box,
+    Method,
+    Size,
+    check_options,
+    check_probability,
+    check_range,
+    check_side,
+)
+from torchresample.preprocess import Scaling, check_scaling, prepared
 
 
 class Resize(v2.Transform):
@@ -57,3 +69,148 @@ class Resize(v2.Transform):
         given = {name: value for name, value in self._options().items() if value is not None}
         arguments = {"size": self.size, "method": self.method, **given}
         return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+
+
+def _extra_repr(module: nn.Module, names: Sequence[str], scaling: Scaling | None) -> str:
+    values = {name: getattr(module, name) for name in names}
+    if scaling is not None:
+        values |= vars(scaling)
+    given = {name: value for name, value in values.items() if value is not None}
+    return ", ".join(f"{name}={value!r}" for name, value in given.items())
+
+
+class ImageClassification(nn.Module):
+    """The usual input of a classifier: resize, central crop, conversion to float, normalisation.
+
+    What torchvision's preset of this name computes, bit for bit, in one go: only the pixels inside
+    the crop are made, and the conversion and both steps of the normalisation are one table.
+
+    Args:
+        crop_size: side of the square crop, in pixels; where it is longer than a side of the
+            resized image, zeros surround that, before the normalisation.
+        resize_size: length of the shorter side after the resize, or ``(h, w)``.
+        method, like, antialias: see ``resize``. torchvision's preset has the pixels of
+            ``like="torch"`` for tensors and those of ``like="pillow"`` for PIL images.
+        mean, std: per channel, of values from 0 to 1; both ``None``: no normalisation.
+        dtype: a floating one; or ``torch.uint8``, which leaves bytes as they are, without ``mean``.
+        layout: ``torch.contiguous_format`` or ``torch.channels_last``, of the result in memory.
+
+    Called with a uint8 or floating tensor ``[..., C, H, W]`` (the latter is not divided by 255) or
+    a PIL image of mode L or RGB, it returns a tensor ``[..., C, crop_size, crop_size]``, which is
+    differentiable where the image is floating.
+
+    Raises:
+        ValueError, TypeError: an argument out of range or of the wrong type, naming it.
+
+    Source: torchvision ``transforms/_presets.py``.
+    """
+
+    def __init__(
+        self,
+        crop_size: int,
+        resize_size: Size = 256,
+        method: Method = "bilinear",
+        *,
+        like: str = "pillow",
+        antialias: bool | None = None,
+        mean: Sequence[float] | None = (0.485, 0.456, 0.406),
+        std: Sequence[float] | None = (0.229, 0.224, 0.225),
+        dtype: torch.dtype = torch.float32,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        super().__init__()
+        self.method = check_options(resize_size, method, like, antialias, None, None, None)
+        self.crop_size = check_side("crop_size", crop_size)
+        self.resize_size, self.like, self.antialias = resize_size, like, antialias
+        self.scaling = check_scaling(mean, std, dtype, layout)
+
+    def forward(self, image: Tensor | PIL.Image.Image) -> Tensor:
+        crop = (self.crop_size, self.crop_size)
+        options = (self.method, self.like, self.antialias, self.scaling)
+        return prepared(image, self.resize_size, crop, *options)
+
+    def extra_repr(self) -> str:
+        names = ("crop_size", "resize_size", "method", "like", "antialias")
+        return _extra_repr(self, names, self.scaling)
+
+
+class RandomResizedCrop(v2.RandomResizedCrop):
+    """A random part of an image, resized, and where asked for mirrored, converted and normalised.
+
+    Boxes are those of torchvision's ``v2.RandomResizedCrop`` from the same seed, mirrored images
+    those of a ``v2.RandomHorizontalFlip`` after it; pixels outside the box are not read. Masks,
+    boxes and key points follow, in the structures that ``Resize`` takes.
+
+    Args:
+        size: side of the square result, or ``(h, w)``.
+        scale: least and largest share of the image's area.
+        ratio: least and largest width over height of the part.
+        method, like, antialias: see ``resize``.
+        hflip_prob: probability of mirroring left to right.
+        mean, std, dtype, layout: see ``ImageClassification``. Without a ``dtype`` the image keeps
+            its kind and dtype; with one, also a PIL image becomes a tensor.
+
+    Raises:
+        ValueError, TypeError: an argument out of range or of the wrong type, naming it.
+
+    Source: torchvision ``transforms/v2/_geometry.py``.
+    """
+
+    _transformed_types = (torch.Tensor, PIL.Image.Image)
+
+    def __init__(
+        self,
+        size: Size,
+        scale: Sequence[float] = (0.08, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        method: Method = "bilinear",
+        *,
+        like: str = "pillow",
+        antialias: bool | None = None,
+        hflip_prob: float = 0.0,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        dtype: torch.dtype | None = None,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        self.method = check_options(size, method, like, antialias, None, None, None)
+        scale, ratio = check_range("scale", scale), check_range("ratio", ratio)
+        if size is None:
+            raise ValueError("size must be an int or (h, w), got None")
+        super().__init__(size, scale=scale, ratio=ratio)
+        self.like, self.antialias = like, antialias
+        self.hflip_prob = check_probability("hflip_prob", hflip_prob)
+        if dtype is None and mean is not None:
+            raise ValueError(f"dtype must be given where mean is, got None with mean {mean!r}")
+        self.scaling = None if dtype is None else check_scaling(mean, std, dtype, layout)
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        params = super().make_params(flat_inputs)
+        flip = self.hflip_prob > 0 and torch.rand(1).item() < self.hflip_prob
+        return params | {"flip": flip}
+
+    def forward(self, *inputs: Any) -> Any:
+        # A lone image needs no search through a structure.
+        if len(inputs) == 1 and isinstance(inputs[0], self._transformed_types):
+            return self.transform(inputs[0], self.make_params(list(inputs)))
+        return super().forward(*inputs)
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        box = tuple(params[name] for name in ("top", "left", "height", "width"))
+        kinds = (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints, tv_tensors.Mask)
+        if isinstance(inpt, kinds) or (self.scaling is None and isinstance(inpt, PIL.Image.Image)):
+            return self._cut(inpt, box, params["flip"])
+        options = (self.method, self.like, self.antialias, self.scaling)
+        out = prepared(inpt, self.size, None, *options, box, params["flip"])
+        return tv_tensors.wrap(out, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else out
+
+    def _cut(self, inpt: Any, box: tuple[int, ...], flip: bool) -> Any:
+        """The steps one by one, for what is not an image or stays a PIL image."""
+        part = v2.functional.crop(inpt, *box)
+        options = {"like": self.like, "antialias": self.antialias}
+        resized = functional.resize(part, self.size, self.method, **options)
+        return v2.functional.horizontal_flip(resized) if flip else resized
+
+    def extra_repr(self) -> str:
+        names = ("size", "scale", "ratio", "method", "like", "antialias", "hflip_prob")
+        return _extra_repr(self, names, self.scaling)

@@ -1,7 +1,7 @@
 """Blocks of a pass, written as LLVM's vectors, which become the instructions of any CPU.
 
-The compiler left alone transposes value by value, stores the sums after every few taps, and does not
-find the instructions that add products of 16-bit numbers in pairs.
+The compiler left alone transposes value by value, stores the sums after every few taps, and does
+not find the instructions that add products of 16-bit numbers in pairs.
 """
 
 from collections.abc import Callable
@@ -66,15 +66,15 @@ def weigh_block(
 ):
     """``out[out_row, out_column + i] = begin + sum_k weight[o, k] * x[first + k, column + i]``.
 
-    For ``i < LANES``. Where ``index`` is an array, row ``index[first + k]`` stands for ``first + k``.
+    For ``i < LANES``. With an array ``index``, row ``index[first + k]`` stands for ``first + k``.
 
     Bytes with weights in int16 have int32 sums, and an even number of weights, to which a last
     one of zero may be added; ``weight[o, 1, k]``, where there is one, counts ``2**LIMB`` times
     ``weight[o, 0, k]``. Other sums have the type of ``weight``. With ``cut``, each product is
     shifted down by it. Floating products and sums round apart, unless all is of one floating type.
 
-    Sums of integers are stored shifted down by ``scale`` or, where that is floating, times ``scale``
-    in its type; floating values are stored as integers rounded half to even. Bytes are clamped.
+    Sums of integers are stored shifted down by ``scale`` or, where that is floating, times it in
+    its type; floating values are stored as integers rounded half to even. Bytes are clamped.
     """
     scale_kind = scale
     signature = types.void(

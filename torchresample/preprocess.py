@@ -1,0 +1,197 @@
+"""From an image to a network's input: resize, crop, mirror, convert and normalise in one go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from torchresample import cpu
+from torchresample.checks import check_tensor, output_size
+from torchresample.functional import resample_part
+from torchresample.ops import is_plain
+from torchresample.pil import load, pixels
+from torchresample.profiles import PROFILES
+
+_PIL_CHANNELS = {"L": 1, "RGB": 3}
+_LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What pixels become: see ``transforms.ImageClassification``."""
+
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    dtype: torch.dtype
+    layout: torch.memory_format
+
+
+def check_scaling(
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    dtype: torch.dtype,
+    layout: torch.memory_format,
+) -> Scaling:
+    """The arguments, checked."""
+    if layout not in _LAYOUTS:
+        raise ValueError(
+            f"layout must be torch.contiguous_format or torch.channels_last, got {layout!r}"
+        )
+    if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
+        raise ValueError(f"dtype must be a floating one or torch.uint8, got {dtype!r}")
+    if (mean is None) != (std is None):
+        raise ValueError(f"mean and std must both be given or both be None, got {mean!r}, {std!r}")
+    if mean is None:
+        return Scaling(None, None, dtype, layout)
+    if dtype == torch.uint8:
+        raise ValueError(f"mean must be None where dtype is torch.uint8, got {mean!r}")
+    pair = []
+    for name, values in (("mean", mean), ("std", std)):
+        numbers = isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0
+        if not numbers or any(
+            isinstance(v, bool) or not isinstance(v, (int, float)) for v in values
+        ):
+            raise TypeError(
+                f"{name} must be a sequence of numbers, one per channel, got {values!r}"
+            )
+        pair.append(tuple(float(v) for v in values))
+    if len(pair[0]) != len(pair[1]):
+        raise ValueError(f"mean and std must be of one length, got {mean!r} and {std!r}")
+    if 0.0 in pair[1]:
+        raise ValueError(f"std must not contain 0, got {std!r}")
+    return Scaling(*pair, dtype, layout)
+
+
+def centre(length: int, crop: int) -> tuple[int, int, int, int]:
+    """First pixel and length of a central crop, and the zeros before and after it.
+
+    Source: torchvision ``functional.center_crop``.
+    """
+    if crop <= length:
+        return round((length - crop) / 2.0), crop, 0, 0
+    return 0, length, (crop - length) // 2, (crop - length + 1) // 2
+
+
+def prepared(
+    image: Tensor | PIL.Image.Image,
+    size: int | Sequence[int],
+    crop: tuple[int, int] | None,
+    method: str,
+    like: str,
+    antialias: bool | None,
+    scaling: Scaling | None,
+    box: tuple[int, int, int, int] | None = None,
+    flip: bool = False,
+) -> Tensor:
+    """``image`` cut to ``box``, resized to ``size``, cropped to its centre, mirrored, and scaled.
+
+    Args:
+        image: uint8 or floating tensor ``[..., C, H, W]``, or PIL image of mode L or RGB; without
+            ``scaling`` any tensor that ``functional.resize`` takes.
+        size: see ``functional.resize``.
+        crop: ``(h, w)`` of the central crop, past the image filled with zeros; ``None``: no crop.
+        method, like, antialias: see ``functional.resize``.
+        scaling: what values become; ``None``: they stay.
+        box: ``(top, left, h, w)`` in whole pixels, beyond which nothing is read; ``None``: all.
+        flip: whether to mirror the result left to right.
+    """
+    if isinstance(image, PIL.Image.Image):
+        if image.mode not in _PIL_CHANNELS:
+            raise ValueError(
+                f"image must be a PIL image of mode 'L' or 'RGB' (convert it), got {image.mode!r}"
+            )
+        load(image)
+        with pixels(image, share=True) as array:
+            x = torch.from_numpy(array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
+            part = _part(x, size, crop, method, like, antialias, box)
+        # The fourth byte of RGB is none of its channels.
+        return _scaled(part, _PIL_CHANNELS[image.mode], scaling, flip)
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            "image must be a tensor or a PIL image, "
+            f"got {type(image).__module__}.{type(image).__qualname__}"
+        )
+    x = image if type(image) is Tensor else image.as_subclass(Tensor)
+    if scaling is None:
+        return _part(x, size, crop, method, like, antialias, box, flip)
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise TypeError(f"image must have dtype uint8 or a floating one, got {image.dtype}")
+    if image.ndim < 3:
+        raise ValueError(f"image must have shape [..., C, H, W], got {tuple(image.shape)}")
+    part = _part(x, size, crop, method, like, antialias, box)
+    return _scaled(part, part.shape[-3], scaling, flip)
+
+
+def _part(
+    x: Tensor,
+    size: int | Sequence[int],
+    crop: tuple[int, int] | None,
+    method: str,
+    like: str,
+    antialias: bool | None,
+    box: tuple[int, int, int, int] | None,
+    flip: bool = False,
+) -> Tensor:
+    if box is not None:
+        top, left, h, w = box
+        x = x[..., top : top + h, left : left + w]
+    if antialias is None:
+        antialias = PROFILES[like].default_antialias(method, x.dtype)
+    check_tensor(x, method, antialias)
+    h, w = output_size(size, None, *x.shape[-2:], None)
+    if crop is None:
+        return resample_part(x, (h, w), method, like, antialias, flip=flip)
+    (top, new_h, above, below), (left, new_w, before, after) = map(centre, (h, w), crop)
+    window = (top, left, new_h, new_w)
+    part = resample_part(x, (h, w), method, like, antialias, window=window, flip=flip)
+    if above or below or before or after:
+        sides = (after, before) if flip else (before, after)
+        part = torch.nn.functional.pad(part, (*sides, above, below))
+    return part
+
+
+def _scaled(x: Tensor, channels: int, scaling: Scaling, flip: bool) -> Tensor:
+    """The first ``channels`` of ``[..., C, H, W]``: bytes divided by 255, ``(x - mean) / std``.
+
+    Computed in float32, or float64 where that is the dtype of image or result, with the roundings
+    of torchvision's ``ImageClassification``; then mirrored left to right by ``flip``.
+    """
+    mean, dtype = scaling.mean, scaling.dtype
+    if mean is not None and len(mean) not in (1, channels):
+        raise ValueError(f"mean must have a value per channel of image, {channels}, got {mean}")
+    if dtype == torch.uint8 != x.dtype:
+        raise TypeError(f"dtype must be floating where image is, got torch.uint8 for {x.dtype}")
+    lead = x.shape[:-3]
+    x = x[None] if x.ndim == 3 else x.flatten(0, -4)
+    single = x.dtype == torch.uint8 and dtype not in (torch.uint8, torch.float64)
+    if single and x.numel() and is_plain(x):
+        out = torch.empty(len(x), channels, *x.shape[-2:])
+        cpu.normalise(x, *_constants(channels, scaling), flip, out)
+    else:
+        out = _computed(x[:, :channels], scaling)
+        out = out.flip(-1) if flip else out
+    out = out.to(dtype).contiguous(memory_format=scaling.layout)
+    return out[0] if not lead else out.unflatten(0, lead)
+
+
+@lru_cache(maxsize=16)
+def _constants(channels: int, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, float32."""
+    pair = (0.0, 1.0) if scaling.mean is None else (scaling.mean, scaling.std)
+    return tuple(np.resize(np.float32(values), channels) for values in pair)
+
+
+def _computed(x: Tensor, scaling: Scaling) -> Tensor:
+    """``_scaled`` in torch operations, for floating images, gradients, compilers and GPUs."""
+    if scaling.dtype == torch.uint8:
+        return x
+    wide = torch.float64 if torch.float64 in (x.dtype, scaling.dtype) else torch.float32
+    values = x.to(wide) / 255 if x.dtype == torch.uint8 else x.to(wide)
+    if scaling.mean is not None:
+        mean, std = (values.new_tensor(v)[:, None, None] for v in (scaling.mean, scaling.std))
+        values = (values - mean) / std
+    return values
