@@ -1,6 +1,7 @@
 """Time of a resize, beside the libraries whose pixels it has, and what each of them computes."""
 
-import importlib.util
+import ctypes
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,43 +11,20 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-import PIL.Image
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from matplotlib.figure import Figure
 
-import torchresample as tr
 from studies import report
+from studies.providers import COMPARISONS, OURS, Call, Size, has
 from studies.run import Cell, Run
 
-PILLOW = PIL.Image.Resampling
-# What is compared, by profile: method -> what the library calls it. Floats are torch's.
-METHODS = {
-    "pillow": {
-        "box": PILLOW.BOX,
-        "bilinear": PILLOW.BILINEAR,
-        "hamming": PILLOW.HAMMING,
-        "bicubic": PILLOW.BICUBIC,
-        "lanczos3": PILLOW.LANCZOS,
-    },
-    "torch": {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos3": "lanczos"},
-    "torch float32": {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos3": "lanczos"},
-    "opencv": {
-        "nearest": "INTER_NEAREST",
-        "bilinear": "INTER_LINEAR",
-        "linear-exact": "INTER_LINEAR_EXACT",
-        "bicubic": "INTER_CUBIC",
-        "area": "INTER_AREA",
-        "lanczos4": "INTER_LANCZOS4",
-    },
-}
-OURS = "torchresample"
-Call = Callable[[], object]
+DRAW = 7
+"""Seed of random crops while results are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Time per resize of an RGB image: libraries and torchresample, in interleaved rounds."""
+    """Time per call on an RGB image: libraries and torchresample, in interleaved rounds."""
 
     sizes: tuple[str, ...] = (
         "375x500:224x224",
@@ -54,19 +32,21 @@ class Config:
         "224x224:448x448",
         "3000x4000:600x800",
     )
-    """Height x width before and after."""
-    profiles: tuple[str, ...] = tuple(METHODS)
-    """What to compare with."""
+    """Height x width before and after, of the comparisons that have no cases of their own."""
+    comparisons: tuple[str, ...] = tuple(COMPARISONS)
+    """What to compare; see ``studies/providers.py``."""
     threads: tuple[int, ...] = (1, 2)
-    """Threads that torch, OpenCV and torchresample may use; Pillow has one."""
+    """Threads that torch, OpenCV and torchresample may use; Pillow and scikit-image have one."""
     rounds: int = 15
-    """Timings per library and case, taken in turns."""
+    """Timings per provider and case, taken in turns."""
+    seconds: float = 10.0
+    """After which a case of slow calls takes no further round, from the third on."""
     seed: int = 0
     """Of the images, which are noise."""
     device: ClassVar[str] = "cpu"
 
 
-def parse(size: str) -> tuple[tuple[int, int], tuple[int, int]]:
+def parse(size: str) -> tuple[Size, Size]:
     """``"375x500:224x224"`` as two pairs."""
     try:
         pairs = [tuple(int(n) for n in part.split("x")) for part in size.split(":")]
@@ -80,100 +60,106 @@ def parse(size: str) -> tuple[tuple[int, int], tuple[int, int]]:
     return (h, w), (new_h, new_w)
 
 
-def has_opencv() -> bool:
-    return importlib.util.find_spec("cv2") is not None
-
-
 def check(config: Config) -> None:
     """Refuse what cannot be measured, before anything is written."""
     for size in config.sizes:
         parse(size)
-    if unknown := set(config.profiles) - set(METHODS):
-        raise ValueError(f"profiles: expected of {', '.join(METHODS)}, got {sorted(unknown)}")
-    if not config.profiles or not config.sizes or not config.threads:
-        raise ValueError("profiles, sizes, threads: expected at least one of each")
-    if config.rounds < 3 or min(config.threads) < 1:
-        raise ValueError(f"rounds, threads: expected at least 3 and 1, got {config}")
-    if "opencv" in config.profiles and not has_opencv():
-        raise ValueError("profiles: 'opencv' needs opencv-python-headless, which is not installed")
-
-
-def calls(profile: str, method: str, image: np.ndarray, size: tuple[int, int]) -> dict[str, Call]:
-    """Who resizes how: name -> call. Names tell the kind of image where there are several."""
-    name = METHODS[profile][method]
-    if profile == "opencv":
-        import cv2
-
-        flag = getattr(cv2, name)
-        return {
-            "OpenCV": partial(cv2.resize, image, size[::-1], interpolation=flag),
-            f"{OURS}, array": partial(tr.resize, image, size, method, like=profile),
-        }
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
-    if profile == "torch float32":
-        planes = planes.float()
-    pixels = planes.contiguous(memory_format=torch.channels_last)
-    kinds = {"NCHW": planes, "channels_last": pixels}
-    like = profile.split()[0]
-    ours = {
-        f"{OURS}, {k}": partial(tr.resize, x, size, method, like=like) for k, x in kinds.items()
-    }
-    if profile == "pillow":
-        picture = PIL.Image.fromarray(image)
-        return {
-            "Pillow": partial(picture.resize, size[::-1], name),
-            f"{OURS}, PIL": partial(tr.resize, picture, size, method),
-            **ours,
-        }
-    options = {"size": size, "mode": name, "antialias": True}
-    theirs = {f"torch, {k}": partial(F.interpolate, x, **options) for k, x in kinds.items()}
-    return theirs | ours
+    if unknown := set(config.comparisons) - set(COMPARISONS):
+        raise ValueError(
+            f"comparisons: expected of {', '.join(COMPARISONS)}, got {sorted(unknown)}"
+        )
+    if not config.comparisons or not config.sizes or not config.threads:
+        raise ValueError("comparisons, sizes, threads: expected at least one of each")
+    if config.rounds < 3 or min(config.threads) < 1 or config.seconds <= 0:
+        raise ValueError(f"rounds, threads, seconds: expected at least 3, 1 and > 0, got {config}")
+    for name in config.comparisons:
+        module = COMPARISONS[name].needs
+        if module and not has(module):
+            raise ValueError(f"comparisons: {name!r} needs {module}, which is not installed")
 
 
 def as_array(result: object) -> np.ndarray:
-    """float64 ``[H, W, C]`` of whatever a call returns."""
+    """float64 ``[H, W, C]`` of whatever a call returns, of a batch its first image."""
+    if isinstance(result, list):
+        result = result[0]
     if isinstance(result, torch.Tensor):
-        result = result[0].permute(1, 2, 0).numpy()
+        result = result.reshape(-1, *result.shape[-3:])[0].permute(1, 2, 0).numpy()
     return np.asarray(result).astype(np.float64)
 
 
-def exact(profile: str, method: str, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The resize in float64, before any rounding."""
-    x = torch.from_numpy(image).permute(2, 0, 1)[None].double()
-    result = as_array(tr.resize(x, size, method, like=profile.split()[0]))
-    return result if "float" in profile else result.clip(0, 255)
+def computed(call: Call) -> np.ndarray:
+    """The result of a call; random crops all draw the same."""
+    torch.manual_seed(DRAW)
+    return as_array(call())
 
 
 def set_threads(n: int) -> None:
     torch.set_num_threads(n)
-    if has_opencv():
+    if has("cv2"):
         import cv2
 
         cv2.setNumThreads(n)
 
 
-def measure(config: Config, key: Cell) -> Cell:
-    """Times and errors of one case: provider -> numbers."""
-    before, after = parse(key["size"])
-    image = np.random.default_rng(config.seed).integers(0, 256, (*before, 3), dtype=np.uint8)
-    set_threads(key["pinned"])
-    providers = calls(key["profile"], key["method"], image, after)
-    truth = exact(key["profile"], key["method"], image, after)
-    errors = {name: np.abs(as_array(call()) - truth) for name, call in providers.items()}
-    width = 4 if "float" in key["profile"] else 1
-    moved = 3 * width * (before[0] * before[1] + after[0] * after[1])
-    source, target = np.ones((2, moved // 2), np.uint8)  # a copy reads one and writes the other
-    providers["copy"] = partial(np.copyto, target, source)
+def peak(call: Call) -> float:
+    """Bytes that a call needs at most, its result included; NaN where Linux does not tell."""
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if sys.platform != "linux":
+        return float("nan")
+    ctypes.CDLL(None).malloc_trim(0)  # freed memory that is kept would hide what a call takes
+    try:
+        reset.write_text("5")
+    except OSError:
+        return float("nan")
+    before = _kilobytes(status, "VmRSS")
+    result = call()
+    after = _kilobytes(status, "VmHWM")
+    del result
+    return 1024.0 * max(after - before, 0)
+
+
+def _kilobytes(status: Path, name: str) -> int:
+    line = next(line for line in status.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1])
+
+
+def rounds(providers: dict[str, Call], most: int, seconds: float) -> dict[str, list[float]]:
+    """Times of each call, taken in turns."""
     times: dict[str, list[float]] = {name: [] for name in providers}
-    for _ in range(config.rounds):
+    end = time.perf_counter() + seconds
+    for i in range(most):
+        if i >= 3 and time.perf_counter() > end:
+            break
         for name, call in providers.items():
             began = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - began)
+    return times
+
+
+def measure(config: Config, key: Cell) -> Cell:
+    """Times, errors and memory of one case: provider -> numbers."""
+    comparison, (before, after) = COMPARISONS[key["comparison"]], parse(key["size"])
+    image = np.random.default_rng(config.seed).integers(0, 256, (*before, 3), dtype=np.uint8)
+    set_threads(key["pinned"])
+    providers = comparison.calls(key["method"], image, after)
+    truth = computed(partial(comparison.exact, key["method"], image, after))
+    errors = {name: np.abs(computed(call) - truth) for name, call in providers.items()}
+    memory = {name: peak(call) for name, call in providers.items()}
+    for call in providers.values():
+        for _ in range(comparison.warm):
+            call()
+    width = 4 if "float" in key["comparison"] else 1
+    moved = 3 * width * (before[0] * before[1] + after[0] * after[1])
+    source, target = np.ones((2, moved // 2), np.uint8)  # a copy reads one and writes the other
+    providers["copy"] = partial(np.copyto, target, source)
+    # Where calls are so much shorter than a round of the others, more of them are needed.
+    times = rounds(providers, config.rounds * min(comparison.warm, 20), config.seconds)
     return {
         "moved": moved,
         "times": {n: np.percentile(t, (20, 50, 80)).tolist() for n, t in times.items()},
         "errors": {n: [float(e.max()), float(e.mean())] for n, e in errors.items()},
+        "memory": memory,
     }
 
 
@@ -188,23 +174,31 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
         (_, copy, _) = times.pop("copy")
         theirs = min(t[1] for name, t in times.items() if not name.startswith(OURS))
         # The environment's threads are those the study was started with, not those of the case.
-        rest = {k: v for k, v in cell.items() if k not in ("times", "errors", "threads")}
+        left_out = ("times", "errors", "memory", "threads")
+        rest = {k: v for k, v in cell.items() if k not in left_out}
         for name, (p20, p50, p80) in times.items():
             error = dict(zip(("max_error", "mean_error"), cell["errors"][name], strict=True))
             numbers = {"p20_ms": p20 * 1e3, "median_ms": p50 * 1e3, "p80_ms": p80 * 1e3}
             numbers |= {"ratio": theirs / p50, "share_of_copy": copy / p50}
             numbers |= {"gigabytes_per_second": cell["moved"] / p50 / 1e9}
+            numbers |= {"peak_megabytes": cell["memory"][name] / 1e6}
             rows.append({"provider": name} | numbers | error | rest)
     return pd.DataFrame(rows)
 
 
 def table(rows: pd.DataFrame) -> str:
-    """Sizes and methods down, providers across: median in ms, ratio, and the largest error."""
+    """Sizes and methods down, providers across; see ``HEADING``."""
     text = rows.assign(
-        text=[f"{r.median_ms:.2f} {r.ratio:4.2f}x ±{r.max_error:.2g}" for r in rows.itertuples()]
+        text=[
+            f"{r.median_ms:.2f} {r.ratio:4.2f}x {r.max_error:.2g} ({r.mean_error:.2g})"
+            for r in rows.itertuples()
+        ]
     )
     wide = text.pivot(index=["size", "method"], columns="provider", values="text")
     return wide.reindex(columns=rows.provider.unique()).sort_index(key=_in_order(rows)).to_string()
+
+
+HEADING = "ms, library's time / time, largest and mean difference to the exact result"
 
 
 def _in_order(rows: pd.DataFrame) -> Callable[[pd.Index], pd.Index]:
@@ -214,63 +208,80 @@ def _in_order(rows: pd.DataFrame) -> Callable[[pd.Index], pd.Index]:
 
 
 def summary(rows: pd.DataFrame) -> list[str]:
-    """Geometric mean and least of the ratios, a sentence per kind of image."""
+    """Ratios and memory, a sentence per kind of image of ours."""
     ours = rows[rows.provider.str.startswith(OURS)]
     return [
         f"{name}: {np.exp(np.log(at.ratio).mean()):.2f} times as fast (geometric mean of "
-        f"{len(at)}), at least {at.ratio.min():.2f}."
+        f"{len(at)}), at least {at.ratio.min():.2f}; at most {at.peak_megabytes.max():.1f} MB "
+        "with its result."
         for name, at in ours.groupby("provider", sort=False)
     ]
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """The ratio of every case, one panel per profile, at the first number of threads."""
-    profiles = frame.profile.unique()
-    figure = Figure((3.6 * len(profiles), 4.5), layout="constrained")
-    for axes, profile in zip(
-        figure.subplots(1, len(profiles), squeeze=False)[0], profiles, strict=True
-    ):
-        rows = frame[(frame.profile == profile) & (frame.pinned == frame.pinned.iloc[0])]
-        cases = (rows["size"] + " " + rows.method).unique()
-        for i, (name, at) in enumerate(rows.groupby("provider", sort=False)):
-            places = [list(cases).index(case) for case in at["size"] + " " + at.method]
-            axes.plot(at.ratio, places, ls="", label=name, **report.style(i))
-        axes.axvline(1, color="0.35", lw=1, ls="--")
-        axes.set_yticks(range(len(cases)), cases, fontsize=6)
-        axes.invert_yaxis()
-        axes.set_xscale("log")
-        axes.set_xlabel("library's time / time")
-        axes.set_title(profile)
+    """The ratio of every case, a panel per comparison, and the time per pixel over the pixels."""
+    frame = frame[frame.pinned == frame.pinned.iloc[0]]
+    names = list(frame.comparison.unique())
+    figure = Figure((4 * min(len(names), 4), 4.5 * -(-len(names) // 4)), layout="constrained")
+    panels = figure.subplots(-(-len(names) // 4), min(len(names), 4), squeeze=False).ravel()
+    for axes, name in zip(panels, names, strict=False):
+        rows = frame[frame.comparison == name]
+        (_draw_scaling if name == "scaling" else _draw_ratios)(axes, rows)
+        axes.set_title(name)
         axes.legend(fontsize=6)
         axes.grid(alpha=0.25)
+    for axes in panels[len(names) :]:
+        axes.remove()
     return figure
+
+
+def _draw_ratios(axes, rows: pd.DataFrame) -> None:
+    cases = (rows["size"] + " " + rows.method).unique()
+    for i, (name, at) in enumerate(rows.groupby("provider", sort=False)):
+        places = [list(cases).index(case) for case in at["size"] + " " + at.method]
+        axes.plot(at.ratio, places, ls="", label=name, **report.style(i))
+    axes.axvline(1, color="0.35", lw=1, ls="--")
+    axes.set_yticks(range(len(cases)), cases, fontsize=6)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("library's time / time")
+
+
+def _draw_scaling(axes, rows: pd.DataFrame) -> None:
+    for i, (name, at) in enumerate(rows.groupby("provider", sort=False)):
+        pixels = np.array([np.prod(parse(size)[0]) for size in at["size"]])
+        axes.plot(pixels, 1e6 * at.median_ms / pixels, label=name, **report.style(i))
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("pixels of the image")
+    axes.set_ylabel("ns per pixel")
+
+
+def cases(config: Config) -> list[Cell]:
+    return [
+        {"comparison": name, "method": method, "size": size, "pinned": threads}
+        for threads in config.threads
+        for name in config.comparisons
+        for size in COMPARISONS[name].sizes or config.sizes
+        for method in COMPARISONS[name].methods
+    ]
 
 
 def run(config: Config) -> Path:
     """Measure, and write the report; returns the run folder."""
     check(config)
     record = Run("speed", config, {})
-    keys = [
-        {"profile": profile, "method": method, "size": size, "pinned": threads}
-        for threads in config.threads
-        for profile in config.profiles
-        for size in config.sizes
-        for method in METHODS[profile]
-    ]
     before = torch.get_num_threads()
     try:
-        cells = record.finish(keys, partial(measure, config))
+        cells = record.finish(cases(config), partial(measure, config))
     finally:
         set_threads(before)
     frame = to_frame(cells)
     sections = [
         report.Section(
-            f"{profile}, {threads} thread{'s' * (threads > 1)}: ms, library's time / time, "
-            "largest difference to the exact result",
-            table(rows),
-            summary(rows),
+            f"{name}, {threads} thread{'s' * (threads > 1)}: {HEADING}", table(rows), summary(rows)
         )
-        for (threads, profile), rows in frame.groupby(["pinned", "profile"], sort=False)
+        for (threads, name), rows in frame.groupby(["pinned", "comparison"], sort=False)
     ]
     report.write(record.folder, frame, draw(frame), sections)
     return record.folder

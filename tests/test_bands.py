@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import torchresample as tr
+from torchresample import weights
 from torchresample.bands import Axis, filter_band, filter_rows, folded_band, spline_prefilter
 from torchresample.filters import FILTERS
 
@@ -116,3 +117,12 @@ def test_tiles_are_parts_of_the_whole(rng):
         whole = tr.resize(x, (30, 40), method)
         tile = tr.resize(x, (15, 10), method, box=(20, 30, 40, 60))
         assert torch.equal(tile, whole[:, 15:, 10:20]), method
+
+
+def test_sinc_within_two_ulp(rng):
+    x = np.concatenate([rng.uniform(-9, 9, 100_000), np.arange(-9.0, 10.0)])
+    ours = weights.sinc(x, np.empty_like(x))
+    theirs = np.ones_like(x)
+    angle = np.pi * x
+    np.divide(np.sin(angle), angle, out=theirs, where=x != 0)
+    assert (np.abs(ours - theirs) <= 2 * np.spacing(np.abs(theirs))).all()

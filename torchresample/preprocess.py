@@ -1,5 +1,6 @@
 """From an image to a network's input: resize, crop, mirror, convert and normalise in one go."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,6 +59,8 @@ def check_scaling(
             raise TypeError(
                 f"{name} must be a sequence of numbers, one per channel, got {values!r}"
             )
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{name} must be finite, got {values!r}")
         pair.append(tuple(float(v) for v in values))
     if len(pair[0]) != len(pair[1]):
         raise ValueError(f"mean and std must be of one length, got {mean!r} and {std!r}")
