@@ -164,7 +164,7 @@ def _scaled(x: Tensor, channels: int, scaling: Scaling, flip: bool) -> Tensor:
     of torchvision's ``ImageClassification``; then mirrored left to right by ``flip``.
     """
     mean, dtype = scaling.mean, scaling.dtype
-    if mean is not None and len(mean) not in (1, channels):
+    if mean is not None and len(mean) != 1 and len(mean) != channels:
         raise ValueError(f"mean must have a value per channel of image, {channels}, got {mean}")
     if dtype == torch.uint8 != x.dtype:
         raise TypeError(f"dtype must be floating where image is, got torch.uint8 for {x.dtype}")
