@@ -178,6 +178,29 @@ def test_compiled(rng):
         assert torch.equal(compiled(x), transform(x))
 
 
+def test_exported(rng):
+    transform = tr.ImageClassification(20, 24)
+    x = tensors(noise(rng, 30, 40))[1]
+    program = torch.export.export(transform, (x,))
+    assert torch.equal(program.module()(x), transform(x))
+
+
+def test_images_stay_where_they_are(rng):
+    """A default device is for new tensors, not for the results of old ones."""
+    array = noise(rng, 30, 40)
+    images = [*tensors(array), PIL.Image.fromarray(array)]
+    transform = tr.ImageClassification(20, 24)
+    expected = [transform(image) for image in images]
+    torch.set_default_device("meta")
+    try:
+        results = [transform(image) for image in images]
+        plane = tr.resize(images[1][0].expand(3, -1, -1), (30, 10), "lanczos3")
+    finally:
+        torch.set_default_device(None)
+    assert all(torch.equal(r, e) for r, e in zip(results, expected, strict=True))
+    assert plane.device.type == "cpu"
+
+
 def test_copies_and_words():
     for transform in (
         tr.ImageClassification(20, 24, "bicubic", like="torch"),
@@ -198,15 +221,16 @@ def test_copies_and_words():
     [
         ((0,), {}, "crop_size must be from 1 .*got 0"),
         ((2.5,), {}, "crop_size must be an int, got 2.5"),
-        ((10, 0), {}, "size must be from 1 .*got 0"),
+        ((10, 0), {}, "resize_size must be from 1 .*got 0"),
         ((10, 12, "lanczos9"), {}, "method must be one of .*'lanczos9'"),
         ((10,), {"like": "gimp"}, "like must be one of .*'gimp'"),
         ((10,), {"mean": None}, "mean and std must both be given or both be None"),
         ((10,), {"mean": (0.5,)}, "mean and std must be of one length"),
         ((10,), {"mean": 0.5}, "mean must be a sequence of numbers.*0.5"),
         ((10,), {"std": (1, "2", 3)}, "std must be a sequence of numbers.*'2'"),
-        ((10,), {"std": (1, 0, 3)}, r"std must not contain 0, got \(1, 0, 3\)"),
         ((10,), {"std": (1, float("nan"), 3)}, "std must be finite.*nan"),
+        ((10,), {"mean": (10**400, 0, 0)}, "mean must be finite in float32"),
+        ((10,), {"std": (0, 1e-60, 1)}, "std must not contain 0, nor what float32 takes for it"),
         ((10,), {"dtype": torch.int32}, "dtype must be a floating one or torch.uint8.*int32"),
         ((10,), {"dtype": torch.uint8}, "mean must be None where dtype is torch.uint8"),
         ((10,), {"layout": torch.preserve_format}, "layout must be torch.contiguous_format or"),
@@ -226,7 +250,10 @@ def test_bad_arguments(arguments, options, words):
         ({"ratio": (0, 1)}, "ratio must have 0 < least <= largest"),
         ({"hflip_prob": 1.5}, "hflip_prob must be from 0 to 1, got 1.5"),
         ({"hflip_prob": "a"}, "hflip_prob must be a number, got 'a'"),
-        (UNIT, "dtype must be given where mean is"),
+        ({"scale": (0.5, 2.0)}, "scale must have 0 < least <= largest <= 1.0"),
+        (UNIT, "dtype must be given where mean, std or layout are"),
+        ({"std": [0.1]}, "dtype must be given where mean, std or layout are"),
+        ({"layout": torch.channels_last}, "dtype must be given where mean, std or layout are"),
     ],
 )
 def test_bad_arguments_of_random_crops(options, words):
@@ -239,6 +266,7 @@ def test_bad_arguments_of_random_crops(options, words):
     [
         (PIL.Image.new("RGBA", (20, 20)), "image must be a PIL image of mode 'L' or 'RGB'.*RGBA"),
         (PIL.Image.new("L", (20, 20)), r"mean must have a value per channel of image, 1, got \("),
+        (PIL.Image.new("RGB", (0, 5)), r"image must have at least one pixel, got size \(0, 5\)"),
         (torch.zeros(20, 20, dtype=torch.uint8), r"image must have shape \[..., C, H, W\]"),
         (torch.zeros(3, 20, 20, dtype=torch.int32), "image must have dtype uint8 or a floating"),
         (np.zeros((20, 20, 3), np.uint8), "image must be a tensor or a PIL image, got numpy"),
@@ -253,6 +281,15 @@ def test_bad_images(image, words):
 def test_bytes_from_a_floating_image():
     with pytest.raises(TypeError, match="dtype must be floating where image is"):
         tr.ImageClassification(10, 12, **BYTES)(torch.zeros(3, 20, 20))
+
+
+def test_numbers_of_numpy_and_torch(rng):
+    image = tensors(noise(rng, 30, 40))[0]
+    expected = tr.ImageClassification(20, 24)(image)
+    for kind in (np.array, torch.tensor, lambda values: [np.float64(v) for v in values]):
+        options = {name: kind(values) for name, values in UNIT.items()}
+        result = tr.ImageClassification(20, 24, **options)(image)
+        assert torch.allclose(result, expected, rtol=1e-6)
 
 
 def test_centre_of_odd_differences():

@@ -14,6 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
 import torchresample as tr
+from torchresample.bands import kept
 
 
 @pytest.fixture
@@ -305,3 +306,36 @@ def test_profiles_and_methods_agree():
     assert set(oracles.PILLOW_METHODS) <= set(tr.PROFILES["pillow"].methods)
     assert set(oracles.OPENCV_METHODS) == set(tr.PROFILES["opencv"].methods)
     assert all(text.strip() for text in tr.METHODS.values())
+
+
+@pytest.mark.parametrize("method", ["nearest", "bilinear"])
+def test_views_that_numpy_does_not_have(method):
+    x = torch.randn(3, 12, 13, dtype=torch.complex64)
+    for image in (torch.imag(x.conj()), torch._neg_view(torch.rand(3, 12, 13))):
+        assert image.is_neg()
+        result = tr.resize(image, (7, 9), method)
+        assert torch.equal(result, tr.resize(image.resolve_neg(), (7, 9), method))
+    zero = torch._efficientzerotensor((3, 8, 8))
+    assert torch.equal(tr.resize(zero, (4, 4), method), torch.zeros(3, 4, 4))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I"])
+def test_pil_images_without_pixels(mode):
+    for size in ((0, 5), (5, 0)):
+        with pytest.raises(ValueError, match="image must have at least one pixel"):
+            tr.resize(PIL.Image.new(mode, size), (4, 4))
+
+
+def test_bands_kept_are_few_where_they_are_large():
+    sizes = []
+
+    @kept(lambda n: n)
+    def build(n):
+        sizes.append(n)
+        return np.empty(n)
+
+    for _ in range(2):
+        for n in range(200):
+            build(n)
+            build(10_000 + n)
+    assert len(sizes) == 200 + 2 * 200  # small ones once, large ones again

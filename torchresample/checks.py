@@ -47,9 +47,10 @@ def check_options(
     max_size: int | None,
     boundary: str | None,
     box: Box | None,
+    size_name: str = "size",
 ) -> str:
     """Check what can be checked without an image; returns the method's name."""
-    _check_size(size, max_size)
+    _check_size(size, max_size, size_name)
     _corners(box)
     profile = PROFILES[_known("like", like, PROFILES)]
     name = _known("method", _method_name(method), METHODS)
@@ -118,28 +119,28 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, (int, torch.SymInt, np.integer)) and not isinstance(value, bool)
 
 
-def _check_size(size: Size | None, max_size: int | None) -> None:
+def _check_size(size: Size | None, max_size: int | None, name: str) -> None:
     if max_size is not None and not _is_whole(max_size):
         raise TypeError(f"max_size must be an int or None, got {max_size!r}")
     if max_size is not None and (max_size < 1 or max_size >= LONGEST):
         raise ValueError(f"max_size must be from 1 to {LONGEST - 1}, got {max_size}")
     if size is None:
         if max_size is None:
-            raise ValueError("size must be given where max_size is not, got None")
+            raise ValueError(f"{name} must be given where max_size is not, got None")
         return
     sides = (size,) if _is_whole(size) else size
     if not isinstance(sides, Sequence) or not all(_is_whole(side) for side in sides):
-        raise TypeError(f"size must be an int or (h, w) of ints, got {size!r}")
+        raise TypeError(f"{name} must be an int or (h, w) of ints, got {size!r}")
     if len(sides) not in (1, 2):
-        raise ValueError(f"size must be an int or (h, w), got {size!r}")
+        raise ValueError(f"{name} must be an int or (h, w), got {size!r}")
     if any(side < 1 or side >= LONGEST for side in sides):
-        raise ValueError(f"size must be from 1 to {LONGEST - 1} pixels, got {size!r}")
+        raise ValueError(f"{name} must be from 1 to {LONGEST - 1} pixels, got {size!r}")
     if max_size is None:
         return
     if len(sides) == 2:
-        raise ValueError(f"max_size must be None where size is (h, w), got {max_size}")
+        raise ValueError(f"max_size must be None where {name} is (h, w), got {max_size}")
     if max_size <= sides[0]:
-        raise ValueError(f"max_size must be above size, {sides[0]}, got {max_size}")
+        raise ValueError(f"max_size must be above {name}, {sides[0]}, got {max_size}")
 
 
 def check_side(argument: str, value: int) -> int:
@@ -151,22 +152,26 @@ def check_side(argument: str, value: int) -> int:
     return _plain(value)
 
 
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
 def check_probability(argument: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_number(value):
         raise TypeError(f"{argument} must be a number, got {value!r}")
     if not 0 <= value <= 1:
         raise ValueError(f"{argument} must be from 0 to 1, got {value}")
     return value
 
 
-def check_range(argument: str, values: Sequence[float]) -> tuple[float, float]:
+def check_range(argument: str, values: Sequence[float], most: float) -> tuple[float, float]:
     """Least and largest of something positive."""
     pair = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 2
-    if not pair or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
+    if not pair or not all(map(is_number, values)):
         raise TypeError(f"{argument} must be two numbers, (least, largest), got {values!r}")
-    if not 0 < values[0] <= values[1] < math.inf:
-        raise ValueError(f"{argument} must have 0 < least <= largest, got {values!r}")
-    return values[0], values[1]
+    if not 0 < values[0] <= values[1] <= most:
+        raise ValueError(f"{argument} must have 0 < least <= largest <= {most}, got {values!r}")
+    return float(values[0]), float(values[1])
 
 
 def _corners(box: Box | None) -> tuple[float, ...] | None:
@@ -175,7 +180,7 @@ def _corners(box: Box | None) -> tuple[float, ...] | None:
         return None
     if isinstance(box, str) or not isinstance(box, (Sequence, np.ndarray)) or len(box) != 4:
         raise TypeError(f"box must be (left, top, right, bottom), got {box!r}")
-    if any(isinstance(v, bool) or not isinstance(v, (int, float, np.number)) for v in box):
+    if not all(map(is_number, box)):
         raise TypeError(f"box must hold four numbers, got {box!r}")
     try:
         left, top, right, bottom = (float(v) for v in box)

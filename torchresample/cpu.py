@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from torchresample import reference
-from torchresample.bands import KEPT
+from torchresample.bands import kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 PART = 2**17
@@ -59,6 +59,8 @@ def apply(x: Tensor, passes: tuple[Pass, ...], out: Tensor) -> Tensor:
     ``out`` is packed, with its channels outermost or innermost.
     """
     layout = torch.contiguous_format if out.is_contiguous() else torch.channels_last
+    if x.is_neg() or x._is_zerotensor():  # NumPy has no view of either
+        x = torch.empty_like(x).copy_(x)
     *steps, last = _steps(passes, x.dtype, x.is_cpu)
     for step in steps:
         x = step(x, None, layout)
@@ -91,7 +93,7 @@ def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[S
     return steps
 
 
-@lru_cache(maxsize=KEPT)
+@kept(lambda step, *_: step.band.weight.size)
 def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing | None, Limits]:
     """A pass over pixels of ``dtype`` within ``limits``, and the limits of what it stores.
 
@@ -219,7 +221,7 @@ def _weigh_rows_and_columns(
     return out
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=64)
 def _compact(down: Weighing) -> tuple[Weighing, np.ndarray | None]:
     """The pass over the rows that it reads only, where they are few, and which those are."""
     start, count, *rest = down.band
@@ -262,7 +264,7 @@ def _result(
     """An empty tensor shaped as ``x`` but for ``n_out`` along ``dim``."""
     shape = list(x.shape)
     shape[dim] = n_out
-    return torch.empty(shape, dtype=dtype, memory_format=layout)
+    return torch.empty(shape, dtype=dtype, memory_format=layout, device=x.device)
 
 
 def _planes(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from torchresample import cpu
-from torchresample.bands import KEPT, Axis, Band, select_band
+from torchresample.bands import Axis, Band, select_band
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass, Request
 from torchresample.profiles import PROFILES
 
@@ -163,7 +163,7 @@ def _part(passes: tuple[Pass, ...], dim: int, axis: Axis, outputs: range) -> tup
     )
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=64)
 def _band_part(band: Band, outputs: range) -> Band:
     return band.part(np.array(outputs))
 

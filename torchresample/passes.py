@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 import torch
 
-from torchresample.bands import KEPT, Axis, Band
+from torchresample.bands import Axis, Band, kept
 
 HORIZONTAL, VERTICAL = -1, -2
 
@@ -78,7 +77,7 @@ class Request:
         return _band(self.method, axis, self.antialias, self.boundary)
 
 
-@lru_cache(maxsize=KEPT)
+@kept(lambda _, axis, *rest: 8 * max(axis.n_in, axis.n_out))
 def _band(method: Method, axis: Axis, antialias: bool, boundary: str | None) -> Band:
     return method.band(axis, antialias, boundary)
 
@@ -121,7 +120,7 @@ class Profile:
         return choices[0]
 
 
-@lru_cache(maxsize=KEPT)
+@kept(lambda band, _: band.weight.size)
 def quantized(band: Band, bits: int) -> Band:
     """Weights times ``2**bits``, rounded half away from zero."""
     scaled = band.weight * 2.0**bits

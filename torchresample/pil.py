@@ -34,7 +34,9 @@ _pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
 
 
 def load(image: PIL.Image.Image) -> None:
-    """Decode the file behind an image, if it has one."""
+    """Decode the file behind an image, if it has one; an image must have pixels."""
+    if 0 in image.size:
+        raise ValueError(f"image must have at least one pixel, got size {image.size}")
     try:
         image.load()
     except (OSError, SyntaxError, ValueError, AssertionError) as error:  # what decoders raise

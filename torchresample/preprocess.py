@@ -1,6 +1,5 @@
 """From an image to a network's input: resize, crop, mirror, convert and normalise in one go."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,9 +8,10 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
+from torchvision import tv_tensors
 
 from torchresample import cpu
-from torchresample.checks import check_tensor, output_size
+from torchresample.checks import check_tensor, is_number, output_size
 from torchresample.functional import resample_part
 from torchresample.ops import is_plain
 from torchresample.pil import load, pixels
@@ -32,8 +32,8 @@ class Scaling:
 
 
 def check_scaling(
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
+    mean: Sequence[float] | np.ndarray | Tensor | None,
+    std: Sequence[float] | np.ndarray | Tensor | None,
     dtype: torch.dtype,
     layout: torch.memory_format,
 ) -> Scaling:
@@ -52,20 +52,21 @@ def check_scaling(
         raise ValueError(f"mean must be None where dtype is torch.uint8, got {mean!r}")
     pair = []
     for name, values in (("mean", mean), ("std", std)):
+        if isinstance(values, (np.ndarray, Tensor)):
+            values = values.tolist()
         numbers = isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0
-        if not numbers or any(
-            isinstance(v, bool) or not isinstance(v, (int, float)) for v in values
-        ):
+        if not numbers or not all(map(is_number, values)):
             raise TypeError(
                 f"{name} must be a sequence of numbers, one per channel, got {values!r}"
             )
-        if not all(map(math.isfinite, values)):
-            raise ValueError(f"{name} must be finite, got {values!r}")
+        # In float32, where the arithmetic is.
+        if not all(abs(v) <= torch.finfo(torch.float32).max for v in values):
+            raise ValueError(f"{name} must be finite in float32, got {values!r}")
         pair.append(tuple(float(v) for v in values))
     if len(pair[0]) != len(pair[1]):
         raise ValueError(f"mean and std must be of one length, got {mean!r} and {std!r}")
-    if 0.0 in pair[1]:
-        raise ValueError(f"std must not contain 0, got {std!r}")
+    if not all(abs(v) >= torch.finfo(torch.float32).tiny for v in pair[1]):
+        raise ValueError(f"std must not contain 0, nor what float32 takes for it, got {std!r}")
     return Scaling(*pair, dtype, layout)
 
 
@@ -118,7 +119,7 @@ def prepared(
             "image must be a tensor or a PIL image, "
             f"got {type(image).__module__}.{type(image).__qualname__}"
         )
-    x = image if type(image) is Tensor else image.as_subclass(Tensor)
+    x = image.as_subclass(Tensor) if isinstance(image, tv_tensors.TVTensor) else image
     if scaling is None:
         return _part(x, size, crop, method, like, antialias, box, flip)
     if image.dtype != torch.uint8 and not image.is_floating_point():
@@ -172,7 +173,7 @@ def _scaled(x: Tensor, channels: int, scaling: Scaling, flip: bool) -> Tensor:
     x = x[None] if x.ndim == 3 else x.flatten(0, -4)
     single = x.dtype == torch.uint8 and dtype not in (torch.uint8, torch.float64)
     if single and x.numel() and is_plain(x):
-        out = torch.empty(len(x), channels, *x.shape[-2:])
+        out = torch.empty(len(x), channels, *x.shape[-2:], device=x.device)
         cpu.normalise(x, *_constants(channels, scaling), flip, out)
     else:
         out = _computed(x[:, :channels], scaling)

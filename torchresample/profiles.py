@@ -1,7 +1,7 @@
 """Profiles: whose pixels a resize reproduces. Conventions and arithmetic, as data."""
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,13 +9,13 @@ import torch
 from torchresample import opencv
 from torchresample.bands import (
     BOUNDARIES,
-    KEPT,
     Axis,
     Band,
     Rows,
     filter_band,
     filter_rows,
     folded_band,
+    kept,
     overlap_rows,
     select_band,
     spline_prefilter,
@@ -102,7 +102,7 @@ def _plan_torch(request: Request) -> tuple[Pass, ...]:
     return tuple(passes)
 
 
-@lru_cache(maxsize=KEPT)
+@kept(lambda band, _: band.weight.size)
 def _int16_bits(band: Band, folded: Axis | None) -> int:
     """The most fraction bits with which an axis' weights fit int16, at most 22.
 

@@ -82,15 +82,17 @@ def _extra_repr(module: nn.Module, names: Sequence[str], scaling: Scaling | None
 class ImageClassification(nn.Module):
     """The usual input of a classifier: resize, central crop, conversion to float, normalisation.
 
-    What torchvision's preset of this name computes, bit for bit, in one go: only the pixels inside
-    the crop are made, and the conversion and both steps of the normalisation are one table.
+    In one go: only the pixels inside the crop are made, and the conversion and both steps of the
+    normalisation are one loop. For PIL images the result is that of torchvision's preset of this
+    name, bit for bit. For uint8 tensors that preset resizes in float32 and rounds; the pixels of
+    ``like="torch"`` are those of ``v2.Resize`` and ``v2.CenterCrop``. (``v2.ToDtype`` multiplies by
+    a rounded 1 / 255, so that its floats may differ from these in the last bit.)
 
     Args:
         crop_size: side of the square crop, in pixels; where it is longer than a side of the
             resized image, zeros surround that, before the normalisation.
         resize_size: length of the shorter side after the resize, or ``(h, w)``.
-        method, like, antialias: see ``resize``. torchvision's preset has the pixels of
-            ``like="torch"`` for tensors and those of ``like="pillow"`` for PIL images.
+        method, like, antialias: see ``resize``.
         mean, std: per channel, of values from 0 to 1; both ``None``: no normalisation.
         dtype: a floating one; or ``torch.uint8``, which leaves bytes as they are, without ``mean``.
         layout: ``torch.contiguous_format`` or ``torch.channels_last``, of the result in memory.
@@ -119,7 +121,8 @@ class ImageClassification(nn.Module):
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         super().__init__()
-        self.method = check_options(resize_size, method, like, antialias, None, None, None)
+        options = (method, like, antialias, None, None, None)
+        self.method = check_options(resize_size, *options, size_name="resize_size")
         self.crop_size = check_side("crop_size", crop_size)
         self.resize_size, self.like, self.antialias = resize_size, like, antialias
         self.scaling = check_scaling(mean, std, dtype, layout)
@@ -174,14 +177,15 @@ class RandomResizedCrop(v2.RandomResizedCrop):
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.method = check_options(size, method, like, antialias, None, None, None)
-        scale, ratio = check_range("scale", scale), check_range("ratio", ratio)
-        if size is None:
-            raise ValueError("size must be an int or (h, w), got None")
+        scale, ratio = check_range("scale", scale, 1.0), check_range("ratio", ratio, 1e6)
         super().__init__(size, scale=scale, ratio=ratio)
         self.like, self.antialias = like, antialias
         self.hflip_prob = check_probability("hflip_prob", hflip_prob)
-        if dtype is None and mean is not None:
-            raise ValueError(f"dtype must be given where mean is, got None with mean {mean!r}")
+        if dtype is None and (mean, std, layout) != (None, None, torch.contiguous_format):
+            raise ValueError(
+                "dtype must be given where mean, std or layout are, got None with "
+                f"{mean!r}, {std!r}, {layout!r}"
+            )
         self.scaling = None if dtype is None else check_scaling(mean, std, dtype, layout)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
