@@ -180,13 +180,13 @@ def _weigh(
 
     if out is None:
         out = _result(x, weighing.dim, weighing.n_out, weighing.store, layout)
-    source, channels = _planes(x, layout)
-    target, _ = _planes(out, layout)
+    target, channels = _planes(out, layout)
     band, index, cut = weighing.band, weighing.index, weighing.cut
     if weighing.dim == VERTICAL:
+        source, _ = _planes(x, layout)
         run = partial(loops.weigh_rows, source, index, band, cut, target)
     else:
-        run = partial(loops.weigh_columns, source, channels, band, target)
+        run = partial(loops.weigh_columns, *_rows(x, layout), channels, band, target)
     _in_threads(run, target)
     return out
 
@@ -201,10 +201,10 @@ def _weigh_columns_and_rows(
 ) -> Tensor:
     from torchresample import loops
 
-    source, channels = _planes(x, layout)
-    target, _ = _planes(out, layout)
+    source, step = _rows(x, layout)
+    target, channels = _planes(out, layout)
     bands = across.band, down.index, down.band, down.cut, _BETWEEN[across.store]
-    run = partial(loops.weigh_columns_and_rows, source, lines, channels, *bands, target)
+    run = partial(loops.weigh_columns_and_rows, source, lines, step, channels, *bands, target)
     _in_threads(run, target)
     return out
 
@@ -214,10 +214,11 @@ def _weigh_rows_and_columns(
 ) -> Tensor:
     from torchresample import loops
 
-    source, channels = _planes(x, layout)
-    target, _ = _planes(out, layout)
+    source, step = _rows(x, layout)
+    target, channels = _planes(out, layout)
     bands = across.band, down.index, down.band, down.cut, _BETWEEN[down.store]
-    _in_threads(partial(loops.weigh_rows_and_columns, source, channels, *bands, target), target)
+    sizes = x.shape[-1] * step, step, channels
+    _in_threads(partial(loops.weigh_rows_and_columns, source, *sizes, *bands, target), target)
     return out
 
 
@@ -243,7 +244,7 @@ def _positions(start: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def normalise(x: Tensor, mean: np.ndarray, std: np.ndarray, flip: bool, out: Tensor) -> Tensor:
-    """``out = (x / 255 - mean) / std`` in float32, of the first channels of bytes ``[B, C, h, w]``.
+    """``out = (x / 255 - mean) / std`` in float32, of bytes ``[B, C, h, w]``.
 
     ``mean`` and ``std`` are float32, one value for each channel of ``out``, which is contiguous and
     mirrored left to right by ``flip``.
@@ -274,6 +275,22 @@ def _planes(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
     if layout == torch.contiguous_format:
         return x.view(b * c, h, w).numpy(), 1
     return x.permute(0, 2, 3, 1).view(b, h, w * c).numpy(), c
+
+
+def _rows(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
+    """Rows as ``_planes`` has them, or longer ones; and how many values a column has.
+
+    A part of an image, or of its channels, need not be copied first.
+    """
+    b, c, h, w = x.shape
+    row, step = x.stride(2), x.stride(3)
+    inner = layout == torch.channels_last and b == 1 and x.stride(1) == 1
+    if inner and c <= step <= 2 * c and row >= w * step:
+        # Past the part, its last row may end outside the image.
+        end = x.storage_offset() + h * row
+        if end * x.itemsize <= x.untyped_storage().nbytes():
+            return x.as_strided((1, h, row), (h * row, row, 1)).numpy(), step
+    return _planes(x, layout)
 
 
 def _in_threads(

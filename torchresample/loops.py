@@ -14,13 +14,16 @@ import numpy as np
 from numba.extending import register_jitable
 
 from torchresample.jit import compiled
-from torchresample.vectors import LANES, side, transpose_block, weigh_block
+from torchresample.vectors import LANES, prefetch, side, transpose_block, weigh_block
 
 SPAN = 2048
 """Bytes that a tile takes of each row: long runs of memory, and tiles that overlap little."""
 
 STRIPE = 2048
 """Values of a row weighed before the next: those that neighbours read again stay in the cache."""
+
+LINE = 64
+"""Bytes of a cache line."""
 
 STRIP = 2**19
 """Bytes that lie between two passes at a time: half of a second-level cache."""
@@ -30,7 +33,7 @@ STRIP = 2**19
 def _narrow_row(x, first, index, band, o, cut, out, row):
     """``weigh_block`` for rows of less than ``LANES``."""
     _, count, weight, half, scale = band
-    n, taps = x.shape[1], count[o]
+    n, taps = out.shape[1], count[o]
     wide, weighed = np.zeros((taps, LANES), x.dtype), np.empty((1, LANES), out.dtype)
     for k in range(taps):
         source = first + k if index is None else index[first + k]
@@ -45,7 +48,7 @@ def _narrow_row(x, first, index, band, o, cut, out, row):
 def _rows(x, first, index, band, cut, out, row, begin, end):
     """``out[row + o - begin] = sum_k weight[o, k] * x[start[o] - first + k]``."""
     start, count, weight, half, scale = band
-    n = x.shape[1]
+    n = out.shape[1]
     if n < LANES:
         for o in range(begin, end):
             _narrow_row(x, start[o] - first, index, band, o, cut, out, row + o - begin)
@@ -114,27 +117,46 @@ def _tiles(channels, band, size):
 
 
 @compiled
-def _columns(x, lines, channels, tiles, band, out, row, begin, end):
+def _ask(x, lines, step, tile, begin, end):
+    """Prefetch what a tile reads of the rows from ``begin`` to ``end``.
+
+    A tile's rows are too short for the CPU to foresee them, and weighing leaves memory idle.
+    """
+    for r in range(begin, end):
+        row = r if lines is None else lines[r]
+        for c in range(tile[2] * step, tile[3] * step, LINE // x.itemsize):
+            prefetch(x, row, c)
+
+
+@compiled
+def _columns(x, lines, step, channels, tiles, band, out, row, begin, end):
     """A horizontal pass from rows ``begin`` to ``end`` of ``x`` to rows from ``row`` of ``out``.
 
-    With an array of ``lines``, from the rows that stand there.
+    With an array of ``lines``, from the rows that stand there. A column of ``x`` holds ``step``
+    values, of which the first ``channels`` count.
     """
     start, count, weight, half, scale = band
     read = written = 0
     for t in range(len(tiles)):
         read = max(read, tiles[t, 3] - tiles[t, 2])
         written = max(written, tiles[t, 1] - tiles[t, 0])
-    columns = np.zeros((read * channels, LANES), x.dtype)
+    columns = np.zeros((read * step, LANES), x.dtype)
     sums = np.empty((written * channels, LANES), out.dtype)
     # A column's channels are weighed together.
-    window, weighed = columns.reshape(-1, channels * LANES), sums.reshape(-1, channels * LANES)
+    window, weighed = columns.reshape(-1, step * LANES), sums.reshape(-1, channels * LANES)
     for r in range(begin, end, LANES):
         r = max(min(r, end - side(x.itemsize)), begin)
         m = min(LANES, end - r)
         for t in range(len(tiles)):
             o, stop, low, high = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]
-            _transpose(x, lines, r, low * channels, m, (high - low) * channels, columns, 0, 0)
+            _transpose(x, lines, r, low * step, m, (high - low) * step, columns, 0, 0)
+            # Until the next tile, of the same rows or the next ones, its rows are asked for.
+            last = t + 1 == len(tiles)
+            ahead, following = (r + m, tiles[0]) if last else (r, tiles[t + 1])
+            rows = min(LANES, end - ahead)
             for j in range(o, stop):
+                asked = ahead + rows * (j - o) // (stop - o)
+                _ask(x, lines, step, following, asked, ahead + rows * (j + 1 - o) // (stop - o))
                 for i in range(0, channels * LANES, LANES):
                     weigh_block(
                         window, start[j] - low, i, None, weight, j, count[j], half, scale, None,
@@ -145,19 +167,20 @@ def _columns(x, lines, channels, tiles, band, out, row, begin, end):
 
 
 @compiled
-def weigh_columns(x, channels, band, out, begin, end):
+def weigh_columns(x, step, channels, band, out, begin, end):
     """A horizontal pass: rows ``begin`` to ``end`` of the ``P * R`` that ``x`` and ``out`` have.
 
     Args:
-        x: ``[P, R, n_in * channels]``, contiguous.
-        channels: how many values a column holds.
+        x: ``[P, R, N]``, contiguous; ``N`` is ``n_in * step``, or more, which is not read.
+        step: how many values a column of ``x`` holds.
+        channels: how many of them count.
         band: see above.
         out: ``[P, R, n_out * channels]``, contiguous.
     """
-    height, tiles = x.shape[1], _tiles(channels, band, x.itemsize)
+    height, tiles = x.shape[1], _tiles(step, band, x.itemsize)
     for p in range(begin // height, (end - 1) // height + 1):
         low, high = max(begin - p * height, 0), min(end - p * height, height)
-        _columns(x[p], None, channels, tiles, band, out[p], low, low, high)
+        _columns(x[p], None, step, channels, tiles, band, out[p], low, low, high)
 
 
 @compiled
@@ -182,20 +205,21 @@ def _strip(band, index, o, end, low, known, most):
 
 
 @compiled
-def weigh_columns_and_rows(x, lines, channels, across, index, down, cut, between, out, begin, end):
+def weigh_columns_and_rows(
+    x, lines, step, channels, across, index, down, cut, between, out, begin, end
+):
     """A horizontal pass, then a vertical one: rows ``begin`` to ``end`` of ``P * h`` in ``out``.
 
     Args:
-        x: ``[P, H, W * channels]``, contiguous.
+        x, step, channels: see ``weigh_columns``.
         lines: int64, the rows of ``x`` that count as its first, second, ...; ``None``: all.
-        channels: see ``weigh_columns``.
         across, down: the bands.
         index, cut: see ``weigh_rows``; ``index`` ascends.
         between: an array of the type of what lies between the passes.
         out: ``[P, h, w * channels]``, contiguous.
     """
     n_out, width = out.shape[1:]
-    tiles = _tiles(channels, across, x.itemsize)
+    tiles = _tiles(step, across, x.itemsize)
     most = max(STRIP // (width * between.itemsize) // LANES, 1) * LANES
     rows = np.empty((most + down[2].shape[-1], width), between.dtype)
     o, low, known = begin, 0, 0
@@ -211,7 +235,7 @@ def weigh_columns_and_rows(x, lines, channels, across, index, down, cut, between
         else:
             known = first
         if last > known:
-            _columns(x[p], lines, channels, tiles, across, rows, known - first, known, last)
+            _columns(x[p], lines, step, channels, tiles, across, rows, known - first, known, last)
         low, known = first, max(last, known)
         if index is None:
             _rows(rows, first, None, down, cut, out[p], j, j, stop)
@@ -221,10 +245,15 @@ def weigh_columns_and_rows(x, lines, channels, across, index, down, cut, between
 
 
 @compiled
-def weigh_rows_and_columns(x, channels, across, index, down, cut, between, out, begin, end):
-    """A vertical pass, then a horizontal one; see ``weigh_columns_and_rows``."""
-    n_out, width = out.shape[1], x.shape[2]
-    tiles = _tiles(channels, across, between.itemsize)
+def weigh_rows_and_columns(
+    x, width, step, channels, across, index, down, cut, between, out, begin, end
+):
+    """A vertical pass, then a horizontal one; see ``weigh_columns_and_rows``.
+
+    ``width`` is ``n_in * step``, how many values of a row are read.
+    """
+    n_out = out.shape[1]
+    tiles = _tiles(step, across, between.itemsize)
     most = max(STRIP // (width * between.itemsize) // LANES, 1) * LANES
     rows = np.empty((most, width), between.dtype)
     o = begin
@@ -232,7 +261,7 @@ def weigh_rows_and_columns(x, channels, across, index, down, cut, between, out, 
         p, j = o // n_out, o % n_out
         stop = min(j + most, end - p * n_out, n_out)
         _rows(x[p], 0, index, down, cut, rows, 0, j, stop)
-        _columns(rows, None, channels, tiles, across, out[p], j, 0, stop - j)
+        _columns(rows, None, step, channels, tiles, across, out[p], j, 0, stop - j)
         o += stop - j
 
 
@@ -282,7 +311,7 @@ def normalise(x, channels, mean, std, flip, out, begin, end):
 
     Args:
         x: uint8 ``[B, h, w * channels]``, or ``[B * C, h, w]`` where ``channels`` is 1; contiguous.
-        channels: how many values a column of ``x`` holds, of which the first ``C`` count.
+        channels: how many values a column of ``x`` holds.
         mean, std: float32 ``[C]``.
         flip: whether rows are mirrored.
         out: float32 ``[B, C, h, w]``, contiguous.

@@ -109,7 +109,7 @@ def _as_4d(x: Tensor) -> Tensor:
 
 
 def _channels_innermost(x: Tensor) -> bool:
-    return x.ndim > 2 and x.shape[-3] > 1 and x.stride(-3) == 1 and x.stride(-1) == x.shape[-3]
+    return x.ndim > 2 and x.shape[-3] > 1 and x.stride(-3) == 1 and x.stride(-1) >= x.shape[-3]
 
 
 def _allocate(x: Tensor, size: Sequence[int]) -> Tensor:

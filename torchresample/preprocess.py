@@ -111,9 +111,10 @@ def prepared(
         load(image)
         with pixels(image, share=True) as array:
             x = torch.from_numpy(array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
+            # The fourth byte of RGB is none of its channels.
+            x = x[: _PIL_CHANNELS[image.mode]]
             part = _part(x, size, crop, method, like, antialias, box)
-        # The fourth byte of RGB is none of its channels.
-        return _scaled(part, _PIL_CHANNELS[image.mode], scaling, flip)
+        return _scaled(part, scaling, flip)
     if not isinstance(image, Tensor):
         raise TypeError(
             "image must be a tensor or a PIL image, "
@@ -127,7 +128,7 @@ def prepared(
     if image.ndim < 3:
         raise ValueError(f"image must have shape [..., C, H, W], got {tuple(image.shape)}")
     part = _part(x, size, crop, method, like, antialias, box)
-    return _scaled(part, part.shape[-3], scaling, flip)
+    return _scaled(part, scaling, flip)
 
 
 def _part(
@@ -158,13 +159,13 @@ def _part(
     return part
 
 
-def _scaled(x: Tensor, channels: int, scaling: Scaling, flip: bool) -> Tensor:
-    """The first ``channels`` of ``[..., C, H, W]``: bytes divided by 255, ``(x - mean) / std``.
+def _scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:
+    """``[..., C, H, W]``: bytes divided by 255, ``(x - mean) / std``.
 
     Computed in float32, or float64 where that is the dtype of image or result, with the roundings
     of torchvision's ``ImageClassification``; then mirrored left to right by ``flip``.
     """
-    mean, dtype = scaling.mean, scaling.dtype
+    mean, dtype, channels = scaling.mean, scaling.dtype, x.shape[-3]
     if mean is not None and len(mean) != 1 and len(mean) != channels:
         raise ValueError(f"mean must have a value per channel of image, {channels}, got {mean}")
     if dtype == torch.uint8 != x.dtype:
@@ -173,10 +174,10 @@ def _scaled(x: Tensor, channels: int, scaling: Scaling, flip: bool) -> Tensor:
     x = x[None] if x.ndim == 3 else x.flatten(0, -4)
     single = x.dtype == torch.uint8 and dtype not in (torch.uint8, torch.float64)
     if single and x.numel() and is_plain(x):
-        out = torch.empty(len(x), channels, *x.shape[-2:], device=x.device)
+        out = torch.empty(x.shape, device=x.device)
         cpu.normalise(x, *_constants(channels, scaling), flip, out)
     else:
-        out = _computed(x[:, :channels], scaling)
+        out = _computed(x, scaling)
         out = out.flip(-1) if flip else out
     out = out.to(dtype).contiguous(memory_format=scaling.layout)
     return out[0] if not lead else out.unflatten(0, lead)

@@ -19,6 +19,7 @@ LIMB = 15
 
 _PLACE = types.intp
 _INDEX = ir.IntType(32)
+_BYTES = ir.IntType(8).as_pointer()
 
 
 @register_jitable
@@ -55,6 +56,22 @@ def transpose_block(typing, x, lines, row, column, out, out_row, out_column):
             ]
         for i in range(n):
             _store(builder, rows[i], target(_plus(builder, out_row, i), out_column))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def prefetch(typing, x, row, column):
+    """Ask for the cache line of ``x[row, column]``, which is soon to be read once."""
+    signature = types.void(x, _PLACE, _PLACE)
+
+    def generate(context, builder, signature, args):
+        place = builder.bitcast(_pointers(context, builder, x, args[0])(*args[1:]), _BYTES)
+        function = ir.FunctionType(ir.VoidType(), [_BYTES, _INDEX, _INDEX, _INDEX])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [_BYTES], function)
+        read, second_level, data = _INDEX(0), _INDEX(2), _INDEX(1)
+        builder.call(ask, [place, read, second_level, data])
         return context.get_dummy_value()
 
     return signature, generate
