@@ -222,7 +222,7 @@ def _weigh_rows_and_columns(
     return out
 
 
-@lru_cache(maxsize=64)
+@kept(lambda down: down.band[2].size)
 def _compact(down: Weighing) -> tuple[Weighing, np.ndarray | None]:
     """The pass over the rows that it reads only, where they are few, and which those are."""
     start, count, *rest = down.band

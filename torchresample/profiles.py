@@ -97,14 +97,14 @@ def _plan_torch(request: Request) -> tuple[Pass, ...]:
     for dim, axis in _in_order(request):
         band = request.band(axis)
         folds = request.name == "bicubic" and not request.antialias
-        bits = _int16_bits(band, axis if folds else None)
-        passes.append(Pass(dim, quantized(band, bits), torch.uint8, "fixed", bits=bits))
+        fixed, bits = _int16(band, axis if folds else None)
+        passes.append(Pass(dim, fixed, torch.uint8, "fixed", bits=bits))
     return tuple(passes)
 
 
 @kept(lambda band, _: band.weight.size)
-def _int16_bits(band: Band, folded: Axis | None) -> int:
-    """The most fraction bits with which an axis' weights fit int16, at most 22.
+def _int16(band: Band, folded: Axis | None) -> tuple[Band, int]:
+    """Weights with the most fraction bits with which they fit int16, at most 22; and those bits.
 
     Source: ATen ``UpSampleKernel.cpp``, ``_compute_index_ranges_int16_weights``, which notes the
     largest weight before it moves those outside onto the edge (of a ``folded`` axis), and after.
@@ -113,7 +113,8 @@ def _int16_bits(band: Band, folded: Axis | None) -> int:
     if folded is not None:
         rows = filter_rows(_KEYS_075.kernel, _KEYS_075.radius, folded, False)
         largest = max(largest, float(rows.weight.max()))
-    return next((p for p in range(22) if int(0.5 + largest * 2.0 ** (p + 1)) >= 2**15), 22)
+    bits = next((p for p in range(22) if int(0.5 + largest * 2.0 ** (p + 1)) >= 2**15), 22)
+    return quantized(band, bits), bits
 
 
 def _plan_rounded(request: Request) -> tuple[Pass, ...]:
