@@ -26,8 +26,8 @@ from torchresample import reference
 from torchresample.bands import kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
-PART = 2**17
-"""Bytes of a result worth a thread of their own."""
+PART = 2**20
+"""Bytes of an image and its result worth a thread of their own."""
 
 _BETWEEN = {
     torch.uint8: np.empty(0, np.uint8),
@@ -169,7 +169,8 @@ def _select(
     words = _WORDS[x.itemsize]
     source, channels = _planes(x.view(words), layout)
     target, _ = _planes(out.view(words), layout)
-    _in_threads(partial(loops.select, source, channels, rows, columns, target), target)
+    run = partial(loops.select, source, channels, rows, columns, target)
+    _in_threads(run, len(target) * target.shape[1], source, target)
     return out
 
 
@@ -186,8 +187,9 @@ def _weigh(
         source, _ = _planes(x, layout)
         run = partial(loops.weigh_rows, source, index, band, cut, target)
     else:
-        run = partial(loops.weigh_columns, *_rows(x, layout), channels, band, target)
-    _in_threads(run, target)
+        source, step = _rows(x, layout)
+        run = partial(loops.weigh_columns, source, step, channels, band, target)
+    _in_threads(run, len(target) * target.shape[1], source, target)
     return out
 
 
@@ -205,7 +207,7 @@ def _weigh_columns_and_rows(
     target, channels = _planes(out, layout)
     bands = across.band, down.index, down.band, down.cut, _BETWEEN[across.store]
     run = partial(loops.weigh_columns_and_rows, source, lines, step, channels, *bands, target)
-    _in_threads(run, target)
+    _in_threads(run, len(target) * target.shape[1], source, target)
     return out
 
 
@@ -218,7 +220,8 @@ def _weigh_rows_and_columns(
     target, channels = _planes(out, layout)
     bands = across.band, down.index, down.band, down.cut, _BETWEEN[down.store]
     sizes = x.shape[-1] * step, step, channels
-    _in_threads(partial(loops.weigh_rows_and_columns, source, *sizes, *bands, target), target)
+    run = partial(loops.weigh_rows_and_columns, source, *sizes, *bands, target)
+    _in_threads(run, len(target) * target.shape[1], source, target)
     return out
 
 
@@ -255,7 +258,7 @@ def normalise(x: Tensor, mean: np.ndarray, std: np.ndarray, flip: bool, out: Ten
     source, channels = _planes(x, torch.channels_last if inner else torch.contiguous_format)
     target = out.numpy()
     run = partial(loops.normalise, source, channels, mean, std, flip, target)
-    _in_threads(run, target, out.shape[0] * out.shape[2])
+    _in_threads(run, out.shape[0] * out.shape[2], source, target)
     return out
 
 
@@ -293,13 +296,10 @@ def _rows(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
     return _planes(x, layout)
 
 
-def _in_threads(
-    run: Callable[[int, int], None], target: np.ndarray, rows: int | None = None
-) -> None:
-    """``run(begin, end)`` for parts of all rows: torch's threads, fewer for a small result."""
-    rows = rows or target.shape[0] * target.shape[1]
+def _in_threads(run: Callable[[int, int], None], rows: int, *arrays: np.ndarray) -> None:
+    """``run(begin, end)`` for parts of all rows: torch's threads, fewer for small ``arrays``."""
     threads = torch.get_num_threads()
-    parts = min(threads, max(target.nbytes // PART, 1), rows)
+    parts = min(threads, max(sum(array.nbytes for array in arrays) // PART, 1), rows)
     if parts == 1:
         run(0, rows)
         return
