@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from studies import report
 from studies.providers import COMPARISONS, OURS, Call, Size, has
@@ -228,7 +229,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         rows = frame[frame.comparison == name]
         (_draw_scaling if name == "scaling" else _draw_ratios)(axes, rows)
         axes.set_title(name)
-        axes.legend(fontsize=6)
+        axes.legend(fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
         axes.grid(alpha=0.25)
     for axes in panels[len(names) :]:
         axes.remove()
@@ -244,6 +245,8 @@ def _draw_ratios(axes, rows: pd.DataFrame) -> None:
     axes.set_yticks(range(len(cases)), cases, fontsize=6)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("library's time / time")
 
 

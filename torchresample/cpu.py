@@ -286,8 +286,8 @@ def _rows(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
     A part of an image, or of its channels, need not be copied first.
     """
     b, c, h, w = x.shape
-    row, step = x.stride(2), x.stride(3)
-    inner = layout == torch.channels_last and b == 1 and x.stride(1) == 1
+    _, channel, row, step = x.stride()
+    inner = layout == torch.channels_last and b == 1 and channel == 1
     if inner and c <= step <= 2 * c and row >= w * step:
         # Past the part, its last row may end outside the image.
         end = x.storage_offset() + h * row
@@ -298,8 +298,9 @@ def _rows(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
 
 def _in_threads(run: Callable[[int, int], None], rows: int, *arrays: np.ndarray) -> None:
     """``run(begin, end)`` for parts of all rows: torch's threads, fewer for small ``arrays``."""
-    threads = torch.get_num_threads()
-    parts = min(threads, max(sum(array.nbytes for array in arrays) // PART, 1), rows)
+    parts = threads = torch.get_num_threads()
+    if threads > 1:
+        parts = min(threads, max(sum(array.nbytes for array in arrays) // PART, 1), rows)
     if parts == 1:
         run(0, rows)
         return

@@ -21,7 +21,7 @@ from torchresample.checks import (
     listed,
     output_size,
 )
-from torchresample.ops import resample
+from torchresample.ops import is_plain, resample
 from torchresample.pil import from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
@@ -164,10 +164,11 @@ def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
     if image.dtype == torch.uint16:  # torch has no minimum of it
         return _clipped(out.int(), image.int(), boundary).to(torch.uint16)
     dims = tuple(range(-min(image.ndim, 3), 0))
-    low = high = image
-    if image.is_floating_point():  # NaN is no bound
-        low, high = (image.nan_to_num(nan, math.inf, -math.inf) for nan in (math.inf, -math.inf))
-    low, high = low.amin(dims, keepdim=True), high.amax(dims, keepdim=True)
+    low, high = image.amin(dims, keepdim=True), image.amax(dims, keepdim=True)
+    # NaN is no bound. Copies without it are made where it occurs, or where that cannot be asked.
+    if image.is_floating_point() and not (is_plain(image) and not low.isnan().any()):
+        low = image.nan_to_num(math.inf, math.inf, -math.inf).amin(dims, keepdim=True)
+        high = image.nan_to_num(-math.inf, math.inf, -math.inf).amax(dims, keepdim=True)
     if boundary == "constant":
         # The zeros outside count as part of the image where the result reaches them.
         reached = (out.amin(dims, keepdim=True) <= 0) & (out.amax(dims, keepdim=True) >= 0)

@@ -115,7 +115,9 @@ def _channels_innermost(x: Tensor) -> bool:
 def _allocate(x: Tensor, size: Sequence[int]) -> Tensor:
     h, w = size
     if _channels_innermost(x):
-        return x.new_empty([*x.shape[:-3], h, w, x.shape[-3]]).movedim(-1, -3)
+        n = x.ndim
+        inner = x.new_empty([*x.shape[:-3], h, w, x.shape[-3]])
+        return inner.permute(*range(n - 3), n - 1, n - 3, n - 2)
     return x.new_empty([*x.shape[:-2], h, w])
 
 
