@@ -77,10 +77,18 @@ def test_passes(rng, like, method, antialias, dtype):
 def test_threads_change_nothing(rng):
     x = torch.from_numpy(rng.integers(0, 256, (2, 3, 700, 900), dtype=np.uint8))
     images = [x, x.contiguous(memory_format=torch.channels_last), x.float()]
-    singly = [tr.resize(image, (400, 301), "lanczos3") for image in images]
+
+    def computed():
+        for image in images:
+            yield from (tr.resize(image, size, "lanczos3") for size in ((400, 301), (400, 900)))
+            yield from (tr.resize(image, size, "lanczos3") for size in ((700, 301), (90, 880)))
+            yield tr.resize(image, (400, 301), "nearest")
+            yield tr.ImageClassification(500, 500)(image)
+
+    singly = list(computed())
     try:
-        torch.set_num_threads(3)
-        together = [tr.resize(image, (400, 301), "lanczos3") for image in images]
+        torch.set_num_threads(4)  # parts that end within a plane, in either layout
+        together = list(computed())
     finally:
         torch.set_num_threads(1)
     for one, many in zip(singly, together, strict=True):

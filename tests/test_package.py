@@ -38,3 +38,9 @@ def test_wheel_works_away_from_the_checkout(tmp_path):
     file, shape = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).splitlines()
     assert Path(file).is_relative_to(site)
     assert shape == "(3, 8, 10)"
+
+
+def test_import_compiles_nothing():
+    """numba is loaded by the first resize: workers that never resize do not wait for it."""
+    code = "import sys, torchresample; print('numba' in sys.modules)"
+    assert run(sys.executable, "-c", code).strip() == "False"

@@ -253,6 +253,7 @@ def test_bad_arguments(arguments, options, words):
         ({"scale": (0.5, 2.0)}, "scale must have 0 < least <= largest <= 1.0"),
         (UNIT, "dtype must be given where mean, std or layout are"),
         ({"std": [0.1]}, "dtype must be given where mean, std or layout are"),
+        ({"mean": np.array([0.1, 0.2])}, "dtype must be given where mean, std or layout are"),
         ({"layout": torch.channels_last}, "dtype must be given where mean, std or layout are"),
     ],
 )

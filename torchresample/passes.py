@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from torchresample.bands import Axis, Band, kept
+from torchresample.filters import Filter
 
 HORIZONTAL, VERTICAL = -1, -2
 
@@ -47,14 +48,20 @@ class Method:
         band: ``(axis, antialias, boundary) -> Band``; ``None`` where a profile plans both axes
             together.
         antialias: the values that may be asked for, the default first.
-        skip: whether an axis whose size is unchanged is left alone.
+        keeps: whether an axis whose size is unchanged is left alone; or the filter, which says so
+            by its values, once they are asked for.
         extends: whether it reads outside the image, so that a boundary rule applies.
     """
 
     band: Callable[[Axis, bool, str | None], Band] | None
     antialias: tuple[bool, ...] = (True, False)
-    skip: bool = True
+    keeps: bool | Filter = True
     extends: bool = True
+
+    @property
+    def skip(self) -> bool:
+        """Whether an axis whose size is unchanged is left alone."""
+        return self.keeps if isinstance(self.keeps, bool) else self.keeps.interpolating
 
 
 @dataclass(frozen=True)

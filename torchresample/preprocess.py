@@ -152,11 +152,10 @@ def _part(
         return resample_part(x, (h, w), method, like, antialias, flip=flip)
     (top, new_h, above, below), (left, new_w, before, after) = map(centre, (h, w), crop)
     window = (top, left, new_h, new_w)
-    part = resample_part(x, (h, w), method, like, antialias, window=window, flip=flip)
+    part = resample_part(x, (h, w), method, like, antialias, window=window)
     if above or below or before or after:
-        sides = (after, before) if flip else (before, after)
-        part = torch.nn.functional.pad(part, (*sides, above, below))
-    return part
+        part = torch.nn.functional.pad(part, (before, after, above, below))
+    return part.flip(-1) if flip else part
 
 
 def _scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:

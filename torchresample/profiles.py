@@ -223,8 +223,8 @@ def _pillow(source: str, vertical_first: Callable[[Request], bool]) -> Profile:
     }
     for name, filter_ in _PLAIN.items():
         # Pillow skips an unchanged axis whatever its filter, even those that would sharpen it.
-        skip = filter_.interpolating or name in _PILLOW_FILTERS
-        methods[name] = Method(partial(filter_band, filter_), (True, False), skip)
+        keeps = name in _PILLOW_FILTERS or filter_
+        methods[name] = Method(partial(filter_band, filter_), (True, False), keeps)
     plan = partial(_plan_pillow, vertical_first)
     return Profile(source, methods, plan, tuple(BOUNDARIES), float32_boxes=True)
 
@@ -274,7 +274,7 @@ PROFILES: dict[str, Profile] = {
                 name: Method(
                     partial(_tf_filter, FILTERS[name]),
                     (False, True),
-                    FILTERS[name].interpolating,
+                    FILTERS[name],
                 )
                 for name in ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchell")
             },

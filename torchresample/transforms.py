@@ -181,7 +181,8 @@ class RandomResizedCrop(v2.RandomResizedCrop):
         super().__init__(size, scale=scale, ratio=ratio)
         self.like, self.antialias = like, antialias
         self.hflip_prob = check_probability("hflip_prob", hflip_prob)
-        if dtype is None and (mean, std, layout) != (None, None, torch.contiguous_format):
+        given = mean is not None or std is not None or layout != torch.contiguous_format
+        if dtype is None and given:
             raise ValueError(
                 "dtype must be given where mean, std or layout are, got None with "
                 f"{mean!r}, {std!r}, {layout!r}"
