@@ -57,7 +57,7 @@ def test_passes(rng, like, method, antialias, dtype):
             continue
         # Whatever is not written stays visible.
         out = torch.full((b, c, *size), 77, dtype=dtype).contiguous(memory_format=layout)
-        cpu.apply(x, passes, out)
+        cpu.program(passes, dtype, True)(x, out, bool(case % 2 and c > 1))
         expected = by_reference(x, passes)
         if dtype == torch.uint8 and passes[-1].sums == "exact" and passes[-1].rule == "half-even":
             # Real-valued sums, whose order decides where they fall on a tie but for its rounding.
@@ -105,7 +105,8 @@ def test_sums_that_leave_int32_take_the_reference(rng):
                       "fixed", bits=step.bits)  # fmt: skip
     x = torch.full((1, 1, 30, 30), 255, dtype=torch.uint8)
     out = torch.empty(1, 1, 30, 31, dtype=torch.uint8)
-    assert torch.equal(cpu.apply(x, (step,), out), reference.apply_pass(x, step, None))
+    cpu.program((step,), x.dtype, True)(x, out, False)
+    assert torch.equal(out, reference.apply_pass(x, step, None))
     assert [call.func for call in cpu._steps((step,), x.dtype, True)] == [cpu._by_reference]
 
 

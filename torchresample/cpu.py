@@ -13,7 +13,7 @@ Two passes that ``loops`` applies go together; where it lacks one, the reference
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from torchresample import reference
-from torchresample.bands import kept
+from torchresample.bands import Band, kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 PART = 2**20
@@ -38,7 +38,7 @@ _BETWEEN = {
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 Limits = tuple[float, float]
-Step = Callable[[Tensor, Tensor | None, torch.memory_format], Tensor]
+Step = Callable[[Tensor, Tensor | None, bool], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,34 +46,53 @@ class Weighing:
     """A pass as ``loops`` takes it: see there for ``band``, ``index`` and ``cut``."""
 
     dim: int
-    n_out: int
+    n_in: int
     band: tuple
     index: np.ndarray | None
     cut: np.int32 | None
     store: torch.dtype
 
 
-def apply(x: Tensor, passes: tuple[Pass, ...], out: Tensor) -> Tensor:
-    """Run ``passes`` (at least one) over ``x`` ``[B, C, H, W]`` into ``out`` ``[B, C, h, w]``.
+def program(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> Callable[..., None]:
+    """What runs ``passes`` over pixels of ``dtype``: a function of ``x, out, inner``.
 
-    ``out`` is packed, with its channels outermost or innermost.
+    It reads ``x`` ``[..., C, H, W]``, of any strides, and writes ``out`` ``[..., C, h, w]``, packed
+    with its channels outermost or, ``inner``, innermost; see ``packed``.
     """
-    layout = torch.contiguous_format if out.is_contiguous() else torch.channels_last
+    return partial(_run, _steps(passes, dtype, on_cpu))
+
+
+def packed(x: Tensor, shape: Sequence[int], dtype: torch.dtype, inner: bool) -> Tensor:
+    """An empty tensor on the device of ``x``, its channels ``shape[-3]`` innermost or outermost."""
+    if not inner:
+        return x.new_empty(shape, dtype=dtype)
+    *lead, c, h, w = shape
+    strides, size = [1, w * c, c], h * w * c
+    for n in reversed(lead):
+        strides.insert(0, size)
+        size *= n
+    return x.new_empty_strided(shape, strides, dtype=dtype)
+
+
+def _run(steps: list[Step], x: Tensor, out: Tensor, inner: bool) -> None:
     if x.is_neg() or x._is_zerotensor():  # NumPy has no view of either
         x = torch.empty_like(x).copy_(x)
-    *steps, last = _steps(passes, x.dtype, x.is_cpu)
-    for step in steps:
-        x = step(x, None, layout)
-    return last(x, out, layout)
+    if x.requires_grad:  # nor of this; whoever wants the gradient has seen to it
+        x = x.detach()
+    *first, last = steps
+    for step in first:
+        x = step(x, None, inner)
+    last(x, out, inner)
 
 
-@lru_cache(maxsize=64)
 def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[Step]:
-    """What applies the passes: functions of an image, a place for the result, and its layout."""
+    """Functions of an image, a place for the result, and whether channels are innermost there."""
+    if not passes:
+        return [_copy]
     selects, weighings, kind, limits = {}, [], dtype, (0.0, 255.0)
     for step in passes if on_cpu else ():
         if step.band.selects and step.store in (None, kind):
-            selects[step.dim] = step.band.start
+            selects[step.dim] = step.band
             continue
         weighing, limits = _weighing(step, kind, limits)
         if weighing is None:
@@ -82,15 +101,28 @@ def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[S
         kind = weighing.store
     if len(selects) + len(weighings) < len(passes):
         return [partial(_by_reference, step) for step in passes]
-    if len(weighings) == 2 and weighings[0].dim == HORIZONTAL:
-        across, down = weighings
-        return [partial(_weigh_columns_and_rows, across, *_compact(down))]
-    if len(weighings) == 2:
-        return [partial(_weigh_rows_and_columns, *weighings)]
-    steps = [partial(_weigh, weighing) for weighing in weighings]
+    steps = [_weighed(*weighings)] if weighings else []
     if selects:  # which may change places with a pass along the other axis
-        steps.insert(0, partial(_select, selects.get(VERTICAL), selects.get(HORIZONTAL)))
+        steps.insert(0, partial(_selected, selects.get(VERTICAL), selects.get(HORIZONTAL)))
     return steps
+
+
+def _weighed(first: Weighing, second: Weighing | None = None) -> Step:
+    from torchresample import loops  # numba takes a while to import
+
+    if second is None and first.dim == HORIZONTAL:
+        return partial(_looped, partial(loops.weigh_columns, first.band), True)
+    if second is None:
+        rows = partial(loops.weigh_rows, first.index, first.band, first.cut)
+        return partial(_looped, rows, False)
+    between = _BETWEEN[first.store]
+    if first.dim == HORIZONTAL:
+        down, lines = _compact(second)
+        bands = first.band, down.index, down.band, down.cut
+        return partial(_looped, partial(loops.weigh_columns_and_rows, lines, *bands, between), True)
+    bands = first.index, first.band, first.cut, second.band
+    both = partial(loops.weigh_rows_and_columns, *bands, second.n_in, between)
+    return partial(_looped, both, True)
 
 
 @kept(lambda step, *_: step.band.weight.size)
@@ -108,17 +140,17 @@ def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing 
     from torchresample import weights  # numba takes a while to import
 
     dense = np.ascontiguousarray(band.weight)
-    lead, count, negative, positive = weights.extents(dense)
+    lead, count, negative, positive, largest = weights.extents(dense)
     half = 2 ** (step.bits - 1) if step.rule == "fixed" and step.bits else 0
     if sums is np.int32:
         low = positive * limits[0] + negative * limits[1]
         high = positive * limits[1] + negative * limits[0] + half
-        if low < -(2**31) or high >= 2**31 or max(positive, -negative) >= 2**30:
+        if low < -(2**31) or high >= 2**31 or largest >= 2**30:
             return None, limits
         limits = low / 2**step.bits, high / 2**step.bits
     taps = int(max(count.max(), 1))
     if sums is np.int32 and dtype == torch.uint8:
-        limbs = 1 if max(positive, -negative) < 2**15 else 2
+        limbs = 1 if largest < 2**15 else 2
         weight = weights.as_limbs(
             dense, lead, count, np.zeros((band.rows, limbs, taps + taps % 2), np.int16)
         )
@@ -129,7 +161,7 @@ def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing 
     cut = np.int32(16) if step.sums == "floor16" else None
     store = step.store or (dtype if dtype.is_floating_point else torch.float64)
     prepared = band.start + lead, count, weight, sums(half), scale
-    return Weighing(step.dim, band.n_out, prepared, band.gather, cut, store), limits
+    return Weighing(step.dim, band.n_in, prepared, band.gather, cut, store), limits
 
 
 def _sums(step: Pass, dtype: torch.dtype) -> type | None:
@@ -148,80 +180,49 @@ def _sums(step: Pass, dtype: torch.dtype) -> type | None:
     return np.float32 if step.sums == "float32" and dtype != torch.float64 else None
 
 
-def _by_reference(step: Pass, x: Tensor, out: Tensor | None, layout: torch.memory_format) -> Tensor:
+def _copy(x: Tensor, out: Tensor, inner: bool) -> Tensor:
+    return out.copy_(x)
+
+
+def _by_reference(step: Pass, x: Tensor, out: Tensor | None, inner: bool) -> Tensor:
     # Autocast would run the products in half precision.
     with torch.autocast(x.device.type, enabled=False):
-        return reference.apply_pass(x, step, out)
+        return reference.apply_pass(_as_4d(x), step, None if out is None else _as_4d(out))
 
 
-def _select(
-    rows: np.ndarray | None,
-    columns: np.ndarray | None,
-    x: Tensor,
-    out: Tensor | None,
-    layout: torch.memory_format,
+def _as_4d(x: Tensor) -> Tensor:
+    """``[B, C, H, W]``; a view of what ``packed`` laid out."""
+    if x.ndim == 4:
+        return x
+    if x.ndim == 3:
+        return x.unsqueeze(0)
+    return x[None, None] if x.ndim == 2 else x.flatten(0, -4)
+
+
+def _selected(
+    rows: Band | None, columns: Band | None, x: Tensor, out: Tensor | None, inner: bool
 ) -> Tensor:
     from torchresample import loops  # numba takes a while to import
 
     if out is None:
-        dim, index = (VERTICAL, rows) if columns is None else (HORIZONTAL, columns)
-        out = _result(x, dim, len(index), x.dtype, layout)
-    words = _WORDS[x.itemsize]
-    source, channels = _planes(x.view(words), layout)
-    target, _ = _planes(out.view(words), layout)
-    run = partial(loops.select, source, channels, rows, columns, target)
-    _in_threads(run, len(target) * target.shape[1], source, target)
+        h = x.shape[-2] if rows is None else rows.n_out
+        w = x.shape[-1] if columns is None else columns.n_out
+        out = packed(x, (*x.shape[:-2], h, w), x.dtype, inner)
+    indices = (None if band is None else band.start for band in (rows, columns))
+    word = _WORDS[x.itemsize]
+    _looped(partial(loops.select, *indices), False, x.view(word), out.view(word), inner)
     return out
 
 
-def _weigh(
-    weighing: Weighing, x: Tensor, out: Tensor | None, layout: torch.memory_format
-) -> Tensor:
-    from torchresample import loops
+def _looped(run: Callable[..., None], spread: bool, x: Tensor, out: Tensor, inner: bool) -> Tensor:
+    """``run(source, step, channels, target, begin, end)``, a function of ``loops``.
 
-    if out is None:
-        out = _result(x, weighing.dim, weighing.n_out, weighing.store, layout)
-    target, channels = _planes(out, layout)
-    band, index, cut = weighing.band, weighing.index, weighing.cut
-    if weighing.dim == VERTICAL:
-        source, _ = _planes(x, layout)
-        run = partial(loops.weigh_rows, source, index, band, cut, target)
-    else:
-        source, step = _rows(x, layout)
-        run = partial(loops.weigh_columns, source, step, channels, band, target)
-    _in_threads(run, len(target) * target.shape[1], source, target)
-    return out
-
-
-def _weigh_columns_and_rows(
-    across: Weighing,
-    down: Weighing,
-    lines: np.ndarray | None,
-    x: Tensor,
-    out: Tensor,
-    layout: torch.memory_format,
-) -> Tensor:
-    from torchresample import loops
-
-    source, step = _rows(x, layout)
-    target, channels = _planes(out, layout)
-    bands = across.band, down.index, down.band, down.cut, _BETWEEN[across.store]
-    run = partial(loops.weigh_columns_and_rows, source, lines, step, channels, *bands, target)
-    _in_threads(run, len(target) * target.shape[1], source, target)
-    return out
-
-
-def _weigh_rows_and_columns(
-    down: Weighing, across: Weighing, x: Tensor, out: Tensor, layout: torch.memory_format
-) -> Tensor:
-    from torchresample import loops
-
-    source, step = _rows(x, layout)
-    target, channels = _planes(out, layout)
-    bands = across.band, down.index, down.band, down.cut, _BETWEEN[down.store]
-    sizes = x.shape[-1] * step, step, channels
-    run = partial(loops.weigh_rows_and_columns, source, *sizes, *bands, target)
-    _in_threads(run, len(target) * target.shape[1], source, target)
+    ``spread``: whether a column's channels may have others beside them that do not count.
+    """
+    source, step = _rows(x, inner, spread)
+    target, channels = _planes(out, inner)
+    size = source.nbytes + target.nbytes
+    _in_threads(partial(run, source, step, channels, target), len(target) * target.shape[1], size)
     return out
 
 
@@ -254,53 +255,48 @@ def normalise(x: Tensor, mean: np.ndarray, std: np.ndarray, flip: bool, out: Ten
     """
     from torchresample import loops
 
-    inner = x.shape[1] > 1 and x.stride(1) == 1
-    source, channels = _planes(x, torch.channels_last if inner else torch.contiguous_format)
+    source, channels = _planes(x, x.shape[1] > 1 and x.stride(1) == 1)
     target = out.numpy()
     run = partial(loops.normalise, source, channels, mean, std, flip, target)
-    _in_threads(run, out.shape[0] * out.shape[2], source, target)
+    _in_threads(run, out.shape[0] * out.shape[2], source.nbytes + target.nbytes)
     return out
 
 
-def _result(
-    x: Tensor, dim: int, n_out: int, dtype: torch.dtype, layout: torch.memory_format
-) -> Tensor:
-    """An empty tensor shaped as ``x`` but for ``n_out`` along ``dim``."""
-    shape = list(x.shape)
-    shape[dim] = n_out
-    return torch.empty(shape, dtype=dtype, memory_format=layout, device=x.device)
+def _view(x: Tensor, inner: bool) -> np.ndarray:
+    """``[..., C, H, W]`` or, ``inner``, ``[..., H, W, C]``."""
+    # NumPy's views take a small part of the time of torch's.
+    return x.numpy().swapaxes(-3, -2).swapaxes(-2, -1) if inner else x.numpy()
 
 
-def _planes(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
-    """``[B * C, H, W]`` or, channels_last, ``[B, H, W * C]``; and how many values a column has."""
-    b, c, h, w = x.shape
-    x = x.contiguous(memory_format=layout)
-    if layout == torch.contiguous_format:
-        return x.view(b * c, h, w).numpy(), 1
-    return x.permute(0, 2, 3, 1).view(b, h, w * c).numpy(), c
+def _planes(x: Tensor, inner: bool) -> tuple[np.ndarray, int]:
+    """``[P, H, W]`` or, ``inner``, ``[P, H, W * C]``; and how many values a column has."""
+    array, channels = _view(x, inner), x.shape[-3] if inner else 1
+    if not array.flags.c_contiguous:
+        array = torch.from_numpy(array).contiguous().numpy()  # in all of torch's threads
+    return array.reshape(-1, x.shape[-2], x.shape[-1] * channels), channels
 
 
-def _rows(x: Tensor, layout: torch.memory_format) -> tuple[np.ndarray, int]:
+def _rows(x: Tensor, inner: bool, spread: bool) -> tuple[np.ndarray, int]:
     """Rows as ``_planes`` has them, or longer ones; and how many values a column has.
 
-    A part of an image, or of its channels, need not be copied first.
+    A part of an image or, ``spread``, of its channels need not be copied first.
     """
-    b, c, h, w = x.shape
-    _, channel, row, step = x.stride()
-    inner = layout == torch.channels_last and b == 1 and channel == 1
-    if inner and c <= step <= 2 * c and row >= w * step:
+    c, h, w = x.shape[-3:] if inner else (1, *x.shape[-2:])
+    _, row, step = x.stride()[-3:] if inner else (0, *x.stride()[-2:])
+    part = inner and x.numel() == c * h * w and (row > w * step or step > c)
+    if part and c <= step <= (2 * c if spread else c) and row >= w * step and x.stride(-3) == 1:
         # Past the part, its last row may end outside the image.
         end = x.storage_offset() + h * row
         if end * x.itemsize <= x.untyped_storage().nbytes():
             return x.as_strided((1, h, row), (h * row, row, 1)).numpy(), step
-    return _planes(x, layout)
+    return _planes(x, inner)
 
 
-def _in_threads(run: Callable[[int, int], None], rows: int, *arrays: np.ndarray) -> None:
-    """``run(begin, end)`` for parts of all rows: torch's threads, fewer for small ``arrays``."""
+def _in_threads(run: Callable[[int, int], None], rows: int, size: int) -> None:
+    """``run(begin, end)`` for parts of all rows: torch's threads, fewer for few bytes."""
     parts = threads = torch.get_num_threads()
     if threads > 1:
-        parts = min(threads, max(sum(array.nbytes for array in arrays) // PART, 1), rows)
+        parts = min(threads, max(size // PART, 1), rows)
     if parts == 1:
         run(0, rows)
         return

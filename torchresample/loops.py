@@ -6,15 +6,25 @@ strip to strip, so that what lies between them stays in the cache.
 
 Throughout, a ``band`` is ``(start, count, weight, half, scale)``: int64 ``[n_out]``, the first
 pixel that an output reads, and how many; ``[n_out, taps]`` of the type of the sums; what a sum
-starts from, of that type; and ``vectors.weigh_block``'s scale. ``begin`` and ``end`` count the rows
-of all planes together, so that threads share planes and rows alike.
+starts from, of that type; and ``vectors.weigh_block``'s scale. An image ``x`` is ``[P, H, N]``,
+contiguous, of which the first ``W * step`` of the ``N`` values of a row are its columns, and of
+each column the first ``channels`` count; ``out`` is ``[P, h, w * channels]``, contiguous. ``begin``
+and ``end`` count the rows of all planes together, so that threads share planes and rows alike.
 """
 
 import numpy as np
 from numba.extending import register_jitable
 
 from torchresample.jit import compiled
-from torchresample.vectors import LANES, prefetch, side, transpose_block, weigh_block
+from torchresample.vectors import (
+    GROUPS,
+    LANES,
+    prefetch,
+    side,
+    transpose_block,
+    transpose_tall,
+    weigh_block,
+)
 
 SPAN = 2048
 """Bytes that a tile takes of each row: long runs of memory, and tiles that overlap little."""
@@ -64,15 +74,15 @@ def _rows(x, first, index, band, cut, out, row, begin, end):
 
 
 @compiled
-def weigh_rows(x, index, band, cut, out, begin, end):
+def weigh_rows(index, band, cut, x, step, channels, out, begin, end):
     """A vertical pass: rows ``begin`` to ``end`` of the ``P * n_out`` that ``out`` has.
 
     Args:
-        x: ``[P, n_in, N]``, contiguous; uint8, int32, float32 or float64.
         index: int64, the row that stands at each position; ``None`` where that is its number.
         band: see above.
         cut: see ``vectors.weigh_block``.
-        out: ``[P, n_out, N]``, contiguous.
+        x, step, channels: see above; ``step`` is ``channels``.
+        out: see above.
     """
     n_out = out.shape[1]
     for p in range(begin // n_out, (end - 1) // n_out + 1):
@@ -89,6 +99,14 @@ def _transpose(x, lines, row, column, n_rows, n_columns, out, out_row, out_colum
             source = row + j if lines is None else lines[row + j]
             for i in range(n_columns):
                 out[out_row + i, out_column + j] = x[source, column + i]
+        return
+    tall = GROUPS * n
+    if n_rows >= tall:
+        for b in range(0, n_rows, tall):
+            j = min(b, n_rows - tall)
+            for a in range(0, n_columns, n):
+                i = min(a, n_columns - n)
+                transpose_tall(x, lines, row + j, column + i, out, out_row + i, out_column + j)
         return
     for b in range(0, n_rows, n):
         j = min(b, n_rows - n)
@@ -117,15 +135,14 @@ def _tiles(channels, band, size):
 
 
 @compiled
-def _ask(x, lines, step, tile, begin, end):
-    """Prefetch what a tile reads of the rows from ``begin`` to ``end``.
+def _ask(x, lines, step, tile, row):
+    """Prefetch what a tile reads of a row.
 
     A tile's rows are too short for the CPU to foresee them, and weighing leaves memory idle.
     """
-    for r in range(begin, end):
-        row = r if lines is None else lines[r]
-        for c in range(tile[2] * step, tile[3] * step, LINE // x.itemsize):
-            prefetch(x, row, c)
+    row = row if lines is None else lines[row]
+    for c in range(tile[2] * step, tile[3] * step, LINE // x.itemsize):
+        prefetch(x, row, c)
 
 
 @compiled
@@ -145,18 +162,20 @@ def _columns(x, lines, step, channels, tiles, band, out, row, begin, end):
     # A column's channels are weighed together.
     window, weighed = columns.reshape(-1, step * LANES), sums.reshape(-1, channels * LANES)
     for r in range(begin, end, LANES):
-        r = max(min(r, end - side(x.itemsize)), begin)
+        r = max(min(r, end - GROUPS * side(x.itemsize)), begin)
         m = min(LANES, end - r)
         for t in range(len(tiles)):
             o, stop, low, high = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]
             _transpose(x, lines, r, low * step, m, (high - low) * step, columns, 0, 0)
             # Until the next tile, of the same rows or the next ones, its rows are asked for.
             last = t + 1 == len(tiles)
-            ahead, following = (r + m, tiles[0]) if last else (r, tiles[t + 1])
-            rows = min(LANES, end - ahead)
+            asked, following = (r + m, tiles[0]) if last else (r, tiles[t + 1])
+            rows, due = min(LANES, end - asked), 0
             for j in range(o, stop):
-                asked = ahead + rows * (j - o) // (stop - o)
-                _ask(x, lines, step, following, asked, ahead + rows * (j + 1 - o) // (stop - o))
+                due += rows
+                while due >= stop - o:
+                    _ask(x, lines, step, following, asked)
+                    asked, due = asked + 1, due - (stop - o)
                 for i in range(0, channels * LANES, LANES):
                     weigh_block(
                         window, start[j] - low, i, None, weight, j, count[j], half, scale, None,
@@ -167,15 +186,11 @@ def _columns(x, lines, step, channels, tiles, band, out, row, begin, end):
 
 
 @compiled
-def weigh_columns(x, step, channels, band, out, begin, end):
+def weigh_columns(band, x, step, channels, out, begin, end):
     """A horizontal pass: rows ``begin`` to ``end`` of the ``P * R`` that ``x`` and ``out`` have.
 
     Args:
-        x: ``[P, R, N]``, contiguous; ``N`` is ``n_in * step``, or more, which is not read.
-        step: how many values a column of ``x`` holds.
-        channels: how many of them count.
-        band: see above.
-        out: ``[P, R, n_out * channels]``, contiguous.
+        band, x, step, channels, out: see above.
     """
     height, tiles = x.shape[1], _tiles(step, band, x.itemsize)
     for p in range(begin // height, (end - 1) // height + 1):
@@ -206,17 +221,16 @@ def _strip(band, index, o, end, low, known, most):
 
 @compiled
 def weigh_columns_and_rows(
-    x, lines, step, channels, across, index, down, cut, between, out, begin, end
+    lines, across, index, down, cut, between, x, step, channels, out, begin, end
 ):
     """A horizontal pass, then a vertical one: rows ``begin`` to ``end`` of ``P * h`` in ``out``.
 
     Args:
-        x, step, channels: see ``weigh_columns``.
         lines: int64, the rows of ``x`` that count as its first, second, ...; ``None``: all.
         across, down: the bands.
         index, cut: see ``weigh_rows``; ``index`` ascends.
         between: an array of the type of what lies between the passes.
-        out: ``[P, h, w * channels]``, contiguous.
+        x, step, channels, out: see above.
     """
     n_out, width = out.shape[1:]
     tiles = _tiles(step, across, x.itemsize)
@@ -246,13 +260,10 @@ def weigh_columns_and_rows(
 
 @compiled
 def weigh_rows_and_columns(
-    x, width, step, channels, across, index, down, cut, between, out, begin, end
+    index, down, cut, across, n_in, between, x, step, channels, out, begin, end
 ):
-    """A vertical pass, then a horizontal one; see ``weigh_columns_and_rows``.
-
-    ``width`` is ``n_in * step``, how many values of a row are read.
-    """
-    n_out = out.shape[1]
+    """A vertical pass, then a horizontal one over ``n_in`` columns; see the above."""
+    n_out, width = out.shape[1], n_in * step
     tiles = _tiles(step, across, between.itemsize)
     most = max(STRIP // (width * between.itemsize) // LANES, 1) * LANES
     rows = np.empty((most, width), between.dtype)
@@ -266,14 +277,13 @@ def weigh_rows_and_columns(
 
 
 @compiled
-def select(x, channels, rows, columns, out, begin, end):
+def select(rows, columns, x, step, channels, out, begin, end):
     """Gather: rows ``begin`` to ``end`` of the ``P * h`` that ``out`` has.
 
     Args:
-        x: ``[P, H, W * channels]``, contiguous, unsigned integers.
-        channels: see ``weigh_columns``.
         rows, columns: int64 ``[h]`` and ``[w]``, what to read; ``None``: all, in order.
-        out: ``[P, h, w * channels]``, contiguous.
+        x, step, channels: see above; values of any integer type; ``step`` is ``channels``.
+        out: see above.
     """
     height = out.shape[1]
     for r in range(begin, end):
@@ -281,7 +291,7 @@ def select(x, channels, rows, columns, out, begin, end):
         row = o if rows is None else rows[o]
         source, target = x[p, row], out[p, o]
         if columns is None:
-            target[:] = source
+            target[:] = source[: len(target)]
         elif r > begin and o > 0 and rows is not None and rows[o - 1] == row:
             target[:] = out[p, o - 1]
         elif channels == 1:

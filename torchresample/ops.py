@@ -4,7 +4,7 @@ It takes the scalars that describe a resize, not its weights, so that ``torch.co
 ``torch.export`` see one opaque call whose sizes may change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -26,19 +26,22 @@ def resample(x: Tensor, *scalars) -> Tensor:
     a small resize. In forward-mode differentiation with the tangent that torch leaves out. (It
     gives a custom operator's result no tangent, which then counts as zero.)
     """
+    if is_plain(x):
+        return compute(x, *scalars)
     primal, tangent = forward_ad.unpack_dual(x)
-    if tangent is not None:
-        return forward_ad.make_dual(resample(primal, *scalars), resample(tangent, *scalars))
-    return (compute if is_plain(x) else operator)(x, *scalars)
+    if tangent is None:
+        return operator(x, *scalars)
+    return forward_ad.make_dual(resample(primal, *scalars), resample(tangent, *scalars))
 
 
 def is_plain(x: Tensor) -> bool:
     """Whether no gradient, transform, mode or tracer wants to see the operator."""
     return (
-        type(x) is Tensor
+        not torch.compiler.is_compiling()
+        and type(x) is Tensor
         and x.is_cpu
         and not (x.requires_grad and torch.is_grad_enabled())
-        and not torch.compiler.is_compiling()
+        and forward_ad._current_level < 0
         and not torch.jit.is_tracing()
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._functorch.is_functorch_wrapped_tensor(x)
@@ -75,11 +78,12 @@ def compute(
     Returns:
         A new tensor; channels innermost in memory where they are so in ``x``.
     """
-    out = _allocate(x, size)
+    inner = _channels_innermost(x)
+    out = cpu.packed(x, (*x.shape[:-2], *size), x.dtype, inner)
     if out.numel() == 0:
         return out
-    passes = _passes(
-        tuple(x.shape[-2:]),
+    run = _program(
+        x.shape[-2:],
         tuple(size),
         method,
         like,
@@ -91,37 +95,25 @@ def compute(
         transpose,
         x.dtype,
         x.shape[-3] if x.ndim > 2 else 1,
+        x.is_cpu,
     )
-    if not passes:
-        return out.copy_(x)
-    cpu.apply(_as_4d(x), passes, _as_4d(out))
+    run(x, out, inner)
     return out
 
 
 operator = torch.library.custom_op("torchresample::resample", compute, mutates_args=())
 
 
-def _as_4d(x: Tensor) -> Tensor:
-    """``[B, C, H, W]``; a view of ``out``, whose memory ``_allocate`` laid out."""
-    if x.ndim == 3:
-        return x.unsqueeze(0)
-    return x[None, None] if x.ndim == 2 else x.flatten(0, -4)
-
-
 def _channels_innermost(x: Tensor) -> bool:
     return x.ndim > 2 and x.shape[-3] > 1 and x.stride(-3) == 1 and x.stride(-1) >= x.shape[-3]
 
 
-def _allocate(x: Tensor, size: Sequence[int]) -> Tensor:
-    h, w = size
-    if _channels_innermost(x):
-        n = x.ndim
-        inner = x.new_empty([*x.shape[:-3], h, w, x.shape[-3]])
-        return inner.permute(*range(n - 3), n - 1, n - 3, n - 2)
-    return x.new_empty([*x.shape[:-2], h, w])
-
-
 @lru_cache(maxsize=64)
+def _program(*scalars) -> Callable[..., None]:
+    *request, dtype, channels, on_cpu = scalars
+    return cpu.program(_passes(*request, dtype, channels), dtype, on_cpu)
+
+
 def _passes(
     size_x: tuple[int, int],
     size_out: tuple[int, int],
@@ -172,7 +164,7 @@ def _band_part(band: Band, outputs: range) -> Band:
 
 @operator.register_fake
 def _(x, size, *scalars):
-    return _allocate(x, size)
+    return cpu.packed(x, (*x.shape[:-2], *size), x.dtype, _channels_innermost(x))
 
 
 def _setup_context(ctx, inputs, output):

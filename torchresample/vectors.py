@@ -17,6 +17,12 @@ LANES = 64
 LIMB = 15
 """Bits of the lower part of a weight that is too large for 16 bits."""
 
+GROUP = 16
+"""Bytes among which the instructions of most CPUs interleave two vectors."""
+
+GROUPS = 4
+"""Groups beside each other in a tall block."""
+
 _PLACE = types.intp
 _INDEX = ir.IntType(32)
 _BYTES = ir.IntType(8).as_pointer()
@@ -24,41 +30,50 @@ _BYTES = ir.IntType(8).as_pointer()
 
 @register_jitable
 def side(size: int) -> int:
-    """Rows and columns transposed at a time, of values of ``size`` bytes."""
-    return 16 if size == 1 else 8
+    """How many values of ``size`` bytes a group has."""
+    return GROUP // size
 
 
-@intrinsic
-def transpose_block(typing, x, lines, row, column, out, out_row, out_column):
-    """``out[out_row + i, out_column + j] = x[row + j, column + i]`` for ``i, j < side``.
+def _transposition(groups: int) -> Callable:
+    """The intrinsic that transposes blocks of ``groups * side`` rows and ``side`` columns."""
 
-    Where ``lines`` is an array, row ``lines[row + j]`` stands for ``row + j``.
-    """
-    signature = types.void(x, lines, _PLACE, _PLACE, out, _PLACE, _PLACE)
-    n = side(x.dtype.bitwidth // 8)
-    pairs = [place for i in range(n) for place in (i, n + i)]
+    @intrinsic
+    def transpose(typing, x, lines, row, column, out, out_row, out_column):
+        """``out[out_row + i, out_column + j] = x[row + j, column + i]``, ``i < side``.
 
-    def generate(context, builder, signature, args):
-        _, _, row, column, _, out_row, out_column = args
-        source = _pointers(context, builder, x, args[0])
-        target = _pointers(context, builder, out, args[4])
-        places = [_plus(builder, row, j) for j in range(n)]
-        if isinstance(lines, types.Array):
-            line = _pointers(context, builder, lines, args[1])
-            places = [builder.load(line(place)) for place in places]
-        rows = [_load(builder, source(place, column), n) for place in places]
-        for _ in range(n.bit_length() - 1):
-            # Rows half the block apart are interleaved; after log2(n) times they are columns.
-            rows = [
-                builder.shuffle_vector(rows[j], rows[j + n // 2], _indices(half))
-                for j in range(n // 2)
-                for half in (pairs[:n], pairs[n:])
-            ]
-        for i in range(n):
-            _store(builder, rows[i], target(_plus(builder, out_row, i), out_column))
-        return context.get_dummy_value()
+        Where ``lines`` is an array, row ``lines[row + j]`` stands for ``row + j``.
+        """
+        signature = types.void(x, lines, _PLACE, _PLACE, out, _PLACE, _PLACE)
+        n = side(x.dtype.bitwidth // 8)
 
-    return signature, generate
+        def generate(context, builder, signature, args):
+            _, _, row, column, _, out_row, out_column = args
+            source = _pointers(context, builder, x, args[0])
+            target = _pointers(context, builder, out, args[4])
+            places = [_plus(builder, row, j) for j in range(groups * n)]
+            if isinstance(lines, types.Array):
+                line = _pointers(context, builder, lines, args[1])
+                places = [builder.load(line(place)) for place in places]
+            rows = [_load(builder, source(place, column), n) for place in places]
+            # Rows ``side`` apart are neighbouring groups of the columns.
+            rows = [_joined(builder, rows[j::n]) for j in range(n)]
+            for _ in range(n.bit_length() - 1):
+                # Rows half the block apart are interleaved; after log2(n) times they are columns.
+                rows = [
+                    builder.shuffle_vector(rows[j], rows[j + n // 2], _interleaved(n, groups, half))
+                    for j in range(n // 2)
+                    for half in (0, n // 2)
+                ]
+            for i in range(n):
+                _store(builder, rows[i], target(_plus(builder, out_row, i), out_column))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return transpose
+
+
+transpose_block, transpose_tall = _transposition(1), _transposition(GROUPS)
 
 
 @intrinsic
@@ -180,18 +195,28 @@ def _paired(builder, a, b):
     """
     zero = ir.Constant(a.type, [0] * LANES)
     vectors = []
+    groups = LANES // GROUP
     for half in (0, 8):
-        bytes_ = builder.shuffle_vector(a, b, _indices(_interleaved(half)))
+        bytes_ = builder.shuffle_vector(a, b, _interleaved(GROUP, groups, half))
         for quarter in (0, 8):
-            words = builder.shuffle_vector(bytes_, zero, _indices(_interleaved(quarter)))
+            words = builder.shuffle_vector(bytes_, zero, _interleaved(GROUP, groups, quarter))
             vectors.append(builder.bitcast(words, ir.VectorType(ir.IntType(16), LANES // 2)))
     return vectors
 
 
-def _interleaved(begin: int) -> list[int]:
-    """Indices of bytes ``begin`` to ``begin + 8`` of each 16, in turns with another vector's."""
-    lanes = [16 * group + begin + i for group in range(LANES // 16) for i in range(8)]
-    return [place for lane in lanes for place in (lane, LANES + lane)]
+def _interleaved(n: int, groups: int, begin: int):
+    """Indices of values ``begin`` to ``begin + n // 2`` of each ``n``, in turns with a vector's."""
+    lanes = [n * group + begin + i for group in range(groups) for i in range(n // 2)]
+    return _indices([place for lane in lanes for place in (lane, n * groups + lane)])
+
+
+def _joined(builder, vectors):
+    """One vector of all, a power of two of them."""
+    while len(vectors) > 1:
+        every = _indices(list(range(2 * vectors[0].type.count)))
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [builder.shuffle_vector(a, b, every) for a, b in pairs]
+    return vectors[0]
 
 
 def _in_order(builder, values):

@@ -85,11 +85,12 @@ def window(first, weight, n_in, start, out):
 def extents(weight):
     """Of weights ``[n_out, taps]``: zeros before each row's first weight, weights to its last.
 
-    And the least sum of a row's negative weights and the largest one of its positive weights.
+    And the least sum of a row's negative weights, the largest one of its positive weights, and the
+    largest size of a single one.
     """
     n_out, taps = weight.shape
     lead, count = np.zeros(n_out, np.int64), np.zeros(n_out, np.int64)
-    least = largest = 0.0
+    least = largest = size = 0.0
     for o in range(n_out):
         first, last, negative, positive = taps, -1, 0.0, 0.0
         for k in range(taps):
@@ -97,10 +98,11 @@ def extents(weight):
             if w != 0:
                 first, last = min(first, k), k
                 negative, positive = negative + min(w, 0.0), positive + max(w, 0.0)
+                size = max(size, abs(w))
         if last >= 0:
             lead[o], count[o] = first, last + 1 - first
         least, largest = min(least, negative), max(largest, positive)
-    return lead, count, least, largest
+    return lead, count, least, largest, size
 
 
 @compiled
