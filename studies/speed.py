@@ -19,8 +19,8 @@ from studies import report
 from studies.providers import COMPARISONS, OURS, Call, Size, has
 from studies.run import Cell, Run
 
-DRAW = 7
-"""Seed of random crops while results are compared."""
+DRAW, SHUFFLE = 7, 8
+"""Seeds: of random crops while results are compared, of the order in which calls are timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Config:
     threads: tuple[int, ...] = (1, 2)
     """Threads that torch, OpenCV and torchresample may use; Pillow and scikit-image have one."""
     rounds: int = 15
-    """Timings per provider and case, taken in turns."""
+    """Timings per provider and case, taken in turns of random order."""
     seconds: float = 10.0
     """After which a case of slow calls takes no further round, from the third on."""
     seed: int = 0
@@ -125,13 +125,16 @@ def _kilobytes(status: Path, name: str) -> int:
 
 
 def rounds(providers: dict[str, Call], most: int, seconds: float) -> dict[str, list[float]]:
-    """Times of each call, taken in turns."""
+    """Times of each call, taken in turns, whose order changes: each finds the caches of another."""
     times: dict[str, list[float]] = {name: [] for name in providers}
+    order, shuffle = list(providers), np.random.default_rng(SHUFFLE).shuffle
     end = time.perf_counter() + seconds
     for i in range(most):
         if i >= 3 and time.perf_counter() > end:
             break
-        for name, call in providers.items():
+        shuffle(order)
+        for name in order:
+            call = providers[name]
             began = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - began)

@@ -78,6 +78,25 @@ def test_bad_input_names_argument_rule_and_value(bad, kind, argument, value):
         tr.resize(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (dict(size=(5, 1)), dict(size=(5.0, 1))),
+        (dict(size=(5, 1)), dict(size=[5, True])),
+        (dict(size=1), dict(size=True)),
+        (dict(size=1, max_size=7), dict(size=1, max_size=7.0)),
+        (dict(antialias=True), dict(antialias=1)),
+        (dict(method=PIL.Image.Resampling.BILINEAR), dict(method=2)),
+        ({}, dict(method=["bilinear"])),
+    ],
+)
+def test_wrong_arguments_that_equal_right_ones(right, wrong):
+    """Whatever is remembered of calls, none makes a later one pass."""
+    tr.resize(**{"image": IMAGE, "size": 5, **right})
+    with pytest.raises(TypeError, match=f"^{next(reversed(wrong))} must "):
+        tr.resize(**{"image": IMAGE, "size": 5, **wrong})
+
+
 NEEDS_IMAGE = [dict(box=(0, 0, 60.01, 40)), dict(size=5, box=(0, 0, 1e-300, 1))]
 
 

@@ -229,15 +229,23 @@ def output_size(
     return (new_long, new_short) if w <= h else (new_short, new_long)
 
 
-def check_tensor(image: Tensor, method: str, antialias: bool | None) -> None:
-    if image.is_nested or image.layout != torch.strided or image.is_quantized:
+def is_dense(image: Tensor) -> bool:
+    return not (image.is_nested or image.layout != torch.strided or image.is_quantized)
+
+
+def check_dense(image: Tensor) -> None:
+    if not is_dense(image):
         raise TypeError(f"image must be a dense tensor, got layout {image.layout}, {image.dtype}")
-    if image.ndim < 2:
-        raise ValueError(f"image must have shape [..., H, W], got {tuple(image.shape)}")
-    if image.shape[-2] < 1 or image.shape[-1] < 1:
-        raise ValueError(f"image must have at least one pixel, got shape {tuple(image.shape)}")
+
+
+def check_pixels(shape: Sequence[int], dtype: torch.dtype, method: str, antialias: bool) -> None:
+    """What a dense tensor of that shape and dtype must fulfil."""
+    if len(shape) < 2:
+        raise ValueError(f"image must have shape [..., H, W], got {tuple(shape)}")
+    if shape[-2] < 1 or shape[-1] < 1:
+        raise ValueError(f"image must have at least one pixel, got shape {tuple(shape)}")
     selects = method in NEAREST and not antialias
-    if image.dtype not in _DTYPES and (image.is_complex() or not selects):
+    if dtype not in _DTYPES and (dtype.is_complex or not selects):
         rule = f"one of {', '.join(str(d).removeprefix('torch.') for d in _DTYPES)}"
-        hint = "" if image.is_complex() else ", or any real dtype with a nearest method"
-        raise TypeError(f"image must have dtype {rule}{hint}; got {image.dtype} for {method!r}")
+        hint = "" if dtype.is_complex else ", or any real dtype with a nearest method"
+        raise TypeError(f"image must have dtype {rule}{hint}; got {dtype} for {method!r}")

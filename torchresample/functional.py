@@ -1,6 +1,8 @@
 """``resize`` for every kind of image."""
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -16,12 +18,14 @@ from torchresample.checks import (
     Method,
     Size,
     check_box,
+    check_dense,
     check_options,
-    check_tensor,
+    check_pixels,
+    is_dense,
     listed,
     output_size,
 )
-from torchresample.ops import is_plain, resample
+from torchresample.ops import is_plain, program, resample, run_program
 from torchresample.pil import from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
@@ -87,13 +91,20 @@ def resize(
     Source: Pillow ``Resample.c``, ATen ``UpSampleKernel.cpp``, OpenCV ``resize.cpp``, and what
     ``METHODS`` names.
     """
+    if box is None and is_plain(image) and is_dense(image):
+        planned = _looked_up(image, size, method, like, antialias, max_size, boundary)
+        if planned is not None:
+            run, new_size = planned
+            return run_program(run, image, new_size)
+    options = {"like": like, "antialias": antialias, "max_size": max_size, "boundary": boundary}
+    if isinstance(image, np.ndarray):
+        return _resize_array(image, size, method, box=box, **options)
     method = check_options(size, method, like, antialias, max_size, boundary, box)
     if isinstance(image, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
         return _resize_coordinates(image, size, max_size, box)
     if isinstance(image, tv_tensors.Mask):
         # Labels have no mean, and no place for smoothing.
-        method, antialias, boundary = "nearest", False, None
-    options = {"like": like, "antialias": antialias, "max_size": max_size, "boundary": boundary}
+        method, options = "nearest", options | {"antialias": False, "boundary": None}
     if isinstance(image, tv_tensors.TVTensor):
         plain = _resize_tensor(image.as_subclass(Tensor), size, method, box, **options)
         return tv_tensors.wrap(plain, like=image)
@@ -101,12 +112,66 @@ def resize(
         return _resize_tensor(image, size, method, box, **options)
     if isinstance(image, PIL.Image.Image):
         return _resize_pil(image, size, method, box, **options)
-    if isinstance(image, np.ndarray):
-        return _resize_array(image, size, method, box, **options)
     raise TypeError(
         "image must be a tensor, an ndarray, a PIL image or a tv_tensor, "
         f"got {type(image).__module__}.{type(image).__qualname__}"
     )
+
+
+def _looked_up(image: Tensor, size: Size, *options) -> tuple | None:
+    """``_planned`` for arguments that can be looked up and are right, ``None`` for others.
+
+    Checking and planning anew would take longer than a small resize.
+    """
+    sides = size if isinstance(size, (tuple, list)) else (size,)
+    try:
+        return _planned(image.shape, image.dtype, *options, *sides)
+    except (TypeError, ValueError):  # the checks of ``resize`` will say why
+        return None
+
+
+@lru_cache(maxsize=64, typed=True)  # 224 and 224.0 are equal
+def _planned(
+    shape: torch.Size,
+    dtype: torch.dtype,
+    method: Method,
+    like: str,
+    antialias: bool | None,
+    max_size: int | None,
+    boundary: str | None,
+    *size: int,
+) -> tuple[Callable[..., None], tuple[int, int]] | None:
+    """The program of a call without a box, and the size of its result.
+
+    ``None`` where more than the program has to run.
+    """
+    method = check_options(size, method, like, antialias, max_size, boundary, None)
+    profile = PROFILES[like]
+    if profile.clips:
+        return None
+    arguments = shape, dtype, size, method, None, like, antialias, max_size
+    new_size, antialias, box = resolved(*arguments)
+    options = method, like, antialias, boundary or profile.boundary, box, None, False, False
+    channels = shape[-3] if len(shape) > 2 else 1
+    return program(shape[-2:], new_size, *options, dtype, channels, True), new_size
+
+
+def resolved(
+    shape: torch.Size,
+    dtype: torch.dtype,
+    size: Size | None,
+    method: str,
+    box: Box | None,
+    like: str,
+    antialias: bool | None,
+    max_size: int | None,
+) -> tuple[tuple[int, int], bool, tuple[float, ...] | None]:
+    """Size of the result, antialias and box, as ``resample_part`` takes them."""
+    if antialias is None:
+        antialias = PROFILES[like].default_antialias(method, dtype)
+    check_pixels(shape, dtype, method, antialias)
+    box = check_box(box, *shape[-2:])
+    return output_size(size, max_size, *shape[-2:], box), antialias, box
 
 
 def _resize_tensor(
@@ -120,12 +185,9 @@ def _resize_tensor(
     max_size: int | None,
     boundary: str | None,
 ) -> Tensor:
-    if antialias is None:
-        antialias = PROFILES[like].default_antialias(method, image.dtype)
-    check_tensor(image, method, antialias)
-    h, w = image.shape[-2:]
-    box = check_box(box, h, w)
-    size = output_size(size, max_size, h, w, box)
+    check_dense(image)
+    arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
+    size, antialias, box = resolved(*arguments)
     return resample_part(image, size, method, like, antialias, boundary, box)
 
 
@@ -145,8 +207,7 @@ def resample_part(
     All arguments are checked by the caller.
     """
     profile = PROFILES[like]
-    if boundary is None and profile.boundaries:
-        boundary = profile.boundaries[0]
+    boundary = boundary or profile.boundary
     top, left, *part = window or (0, 0, *size)
     if not profile.clips or (method in NEAREST and not antialias):
         place = None if window is None else (top, left, *size)
@@ -177,7 +238,7 @@ def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
     return out.clamp(low, high)
 
 
-def _resize_array(image: np.ndarray, size: Size | None, method: str, box: Box | None, **options):
+def _resize_array(image: np.ndarray, size: Size | None, method: Method, **options) -> np.ndarray:
     if isinstance(image, np.ma.MaskedArray):
         raise TypeError("image must be a plain ndarray, got a masked array")
     wide = image.dtype.kind == "f" and image.dtype.itemsize > 8  # longdouble
@@ -190,11 +251,11 @@ def _resize_array(image: np.ndarray, size: Size | None, method: str, box: Box | 
     size_of = image.dtype.itemsize
     if not image.flags.writeable or any(s < 0 or s % size_of for s in image.strides):
         image = image.copy()
-    tensor = torch.from_numpy(image)
     if image.ndim == 2:
-        return _resize_tensor(tensor, size, method, box, **options).numpy()
-    resized = _resize_tensor(tensor.movedim(-1, 0), size, method, box, **options)
-    return np.ascontiguousarray(resized.movedim(0, -1).numpy())
+        return resize(torch.from_numpy(image), size, method, **options).numpy()
+    planes = torch.from_numpy(image.transpose(2, 0, 1))
+    resized = resize(planes, size, method, **options).numpy()
+    return np.ascontiguousarray(resized.transpose(1, 2, 0))
 
 
 def _resize_pil(
@@ -219,7 +280,7 @@ def _resize_pil(
         image = image.convert("L")
     # The unused byte of RGB must not count in a clamp to the image's range.
     with pixels(image, share=not PROFILES[options["like"]].clips) as array:
-        resized = _resize_array(array, size, method, box, **options)
+        resized = _resize_array(array, size, method, box=box, **options)
     result = _to_pil(resized, image)
     return result if result.mode == mode else result.convert(mode)
 

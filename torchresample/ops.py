@@ -78,11 +78,7 @@ def compute(
     Returns:
         A new tensor; channels innermost in memory where they are so in ``x``.
     """
-    inner = _channels_innermost(x)
-    out = cpu.packed(x, (*x.shape[:-2], *size), x.dtype, inner)
-    if out.numel() == 0:
-        return out
-    run = _program(
+    run = program(
         x.shape[-2:],
         tuple(size),
         method,
@@ -97,7 +93,15 @@ def compute(
         x.shape[-3] if x.ndim > 2 else 1,
         x.is_cpu,
     )
-    run(x, out, inner)
+    return run_program(run, x, size)
+
+
+def run_program(run: Callable[..., None], x: Tensor, size: Sequence[int]) -> Tensor:
+    """What ``compute`` returns, by the ``program`` of its arguments."""
+    inner = _channels_innermost(x)
+    out = cpu.packed(x, (*x.shape[:-2], *size), x.dtype, inner)
+    if out.numel():
+        run(x, out, inner)
     return out
 
 
@@ -109,7 +113,11 @@ def _channels_innermost(x: Tensor) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _program(*scalars) -> Callable[..., None]:
+def program(*scalars) -> Callable[..., None]:
+    """``cpu.program`` of a request: sizes before and after, and the scalars of ``compute``.
+
+    And the dtype of its image, how many channels that has, and whether it lies in main memory.
+    """
     *request, dtype, channels, on_cpu = scalars
     return cpu.program(_passes(*request, dtype, channels), dtype, on_cpu)
 

@@ -118,6 +118,11 @@ class Profile:
             return Axis(n_in, n_out, float(low), float(low) + float(high - low))
         return Axis(n_in, n_out, lo, hi)
 
+    @property
+    def boundary(self) -> str | None:
+        """What ``boundary=None`` means; ``None`` where there is no choice."""
+        return self.boundaries[0] if self.boundaries else None
+
     def default_antialias(self, method: str, dtype: torch.dtype) -> bool:
         """What ``antialias=None`` means."""
         choices = self.methods[method].antialias

@@ -11,11 +11,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample import cpu
-from torchresample.checks import check_tensor, is_number, output_size
-from torchresample.functional import resample_part
+from torchresample.checks import check_dense, is_number
+from torchresample.functional import resample_part, resolved
 from torchresample.ops import is_plain
 from torchresample.pil import load, pixels
-from torchresample.profiles import PROFILES
 
 _PIL_CHANNELS = {"L": 1, "RGB": 3}
 _LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -144,10 +143,8 @@ def _part(
     if box is not None:
         top, left, h, w = box
         x = x[..., top : top + h, left : left + w]
-    if antialias is None:
-        antialias = PROFILES[like].default_antialias(method, x.dtype)
-    check_tensor(x, method, antialias)
-    h, w = output_size(size, None, *x.shape[-2:], None)
+    check_dense(x)
+    (h, w), antialias, _ = resolved(x.shape, x.dtype, size, method, None, like, antialias, None)
     if crop is None:
         return resample_part(x, (h, w), method, like, antialias, flip=flip)
     (top, new_h, above, below), (left, new_w, before, after) = map(centre, (h, w), crop)
