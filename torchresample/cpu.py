@@ -57,21 +57,21 @@ def program(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> Calla
     """What runs ``passes`` over pixels of ``dtype``: a function of ``x, out, inner``.
 
     It reads ``x`` ``[..., C, H, W]``, of any strides, and writes ``out`` ``[..., C, h, w]``, packed
-    with its channels outermost or, ``inner``, innermost; see ``packed``.
+    with its channels outermost or, ``inner``, innermost.
     """
     return partial(_run, _steps(passes, dtype, on_cpu))
 
 
-def packed(x: Tensor, shape: Sequence[int], dtype: torch.dtype, inner: bool) -> Tensor:
-    """An empty tensor on the device of ``x``, its channels ``shape[-3]`` innermost or outermost."""
-    if not inner:
-        return x.new_empty(shape, dtype=dtype)
-    *lead, c, h, w = shape
-    strides, size = [1, w * c, c], h * w * c
-    for n in reversed(lead):
-        strides.insert(0, size)
-        size *= n
-    return x.new_empty_strided(shape, strides, dtype=dtype)
+def packed_strides(shape: Sequence[int], inner: bool) -> list[int]:
+    """Strides of packed memory for ``[..., C, H, W]``, the channels innermost where ``inner``."""
+    order = [*range(len(shape))]
+    if inner:
+        order.append(order.pop(-3))
+    strides, size = [0] * len(shape), 1
+    for axis in reversed(order):
+        strides[axis] = size
+        size *= shape[axis]
+    return strides
 
 
 def _run(steps: list[Step], x: Tensor, out: Tensor, inner: bool) -> None:
@@ -191,7 +191,7 @@ def _by_reference(step: Pass, x: Tensor, out: Tensor | None, inner: bool) -> Ten
 
 
 def _as_4d(x: Tensor) -> Tensor:
-    """``[B, C, H, W]``; a view of what ``packed`` laid out."""
+    """``[B, C, H, W]``; a view of what is packed."""
     if x.ndim == 4:
         return x
     if x.ndim == 3:
@@ -207,7 +207,8 @@ def _selected(
     if out is None:
         h = x.shape[-2] if rows is None else rows.n_out
         w = x.shape[-1] if columns is None else columns.n_out
-        out = packed(x, (*x.shape[:-2], h, w), x.dtype, inner)
+        shape = *x.shape[:-2], h, w
+        out = x.new_empty_strided(shape, packed_strides(shape, inner))
     indices = (None if band is None else band.start for band in (rows, columns))
     word = _WORDS[x.itemsize]
     _looped(partial(loops.select, *indices), False, x.view(word), out.view(word), inner)
@@ -268,12 +269,20 @@ def _view(x: Tensor, inner: bool) -> np.ndarray:
     return x.numpy().swapaxes(-3, -2).swapaxes(-2, -1) if inner else x.numpy()
 
 
-def _planes(x: Tensor, inner: bool) -> tuple[np.ndarray, int]:
+def _as_planes(array: np.ndarray, inner: bool) -> tuple[np.ndarray, int]:
     """``[P, H, W]`` or, ``inner``, ``[P, H, W * C]``; and how many values a column has."""
-    array, channels = _view(x, inner), x.shape[-3] if inner else 1
+    if not inner:
+        return array.reshape(-1, *array.shape[-2:]), 1
+    h, w, c = array.shape[-3:]
+    return array.reshape(-1, h, w * c), c
+
+
+def _planes(x: Tensor, inner: bool) -> tuple[np.ndarray, int]:
+    """``_as_planes`` of contiguous memory: of ``x`` or, where that has gaps, of a copy."""
+    array = _view(x, inner)
     if not array.flags.c_contiguous:
         array = torch.from_numpy(array).contiguous().numpy()  # in all of torch's threads
-    return array.reshape(-1, x.shape[-2], x.shape[-1] * channels), channels
+    return _as_planes(array, inner)
 
 
 def _rows(x: Tensor, inner: bool, spread: bool) -> tuple[np.ndarray, int]:
@@ -281,13 +290,16 @@ def _rows(x: Tensor, inner: bool, spread: bool) -> tuple[np.ndarray, int]:
 
     A part of an image or, ``spread``, of its channels need not be copied first.
     """
-    c, h, w = x.shape[-3:] if inner else (1, *x.shape[-2:])
-    _, row, step = x.stride()[-3:] if inner else (0, *x.stride()[-2:])
-    part = inner and x.numel() == c * h * w and (row > w * step or step > c)
-    if part and c <= step <= (2 * c if spread else c) and row >= w * step and x.stride(-3) == 1:
+    array = _view(x, inner)
+    if array.flags.c_contiguous:
+        return _as_planes(array, inner)
+    h, w, c = array.shape[-3:] if inner else (0, 0, 0)
+    if inner and array.size == h * w * c:
+        row, step, channel = x.stride(-2), x.stride(-1), x.stride(-3)
         # Past the part, its last row may end outside the image.
-        end = x.storage_offset() + h * row
-        if end * x.itemsize <= x.untyped_storage().nbytes():
+        end = (x.storage_offset() + h * row) * x.itemsize
+        whole = row >= w * step and end <= x.untyped_storage().nbytes()
+        if whole and channel == 1 and c <= step <= (2 * c if spread else c):
             return x.as_strided((1, h, row), (h * row, row, 1)).numpy(), step
     return _planes(x, inner)
 

@@ -1,7 +1,6 @@
 """``resize`` for every kind of image."""
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
@@ -25,7 +24,7 @@ from torchresample.checks import (
     listed,
     output_size,
 )
-from torchresample.ops import is_plain, program, resample, run_program
+from torchresample.ops import is_plain, layout, program, resample, run_program
 from torchresample.pil import from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
@@ -94,8 +93,7 @@ def resize(
     if box is None and is_plain(image) and is_dense(image):
         planned = _looked_up(image, size, method, like, antialias, max_size, boundary)
         if planned is not None:
-            run, new_size = planned
-            return run_program(run, image, new_size)
+            return run_program(image, *planned)
     options = {"like": like, "antialias": antialias, "max_size": max_size, "boundary": boundary}
     if isinstance(image, np.ndarray):
         return _resize_array(image, size, method, box=box, **options)
@@ -125,7 +123,7 @@ def _looked_up(image: Tensor, size: Size, *options) -> tuple | None:
     """
     sides = size if isinstance(size, (tuple, list)) else (size,)
     try:
-        return _planned(image.shape, image.dtype, *options, *sides)
+        return _planned(image.shape, image.stride(), image.dtype, *options, *sides)
     except (TypeError, ValueError):  # the checks of ``resize`` will say why
         return None
 
@@ -133,6 +131,7 @@ def _looked_up(image: Tensor, size: Size, *options) -> tuple | None:
 @lru_cache(maxsize=64, typed=True)  # 224 and 224.0 are equal
 def _planned(
     shape: torch.Size,
+    strides: tuple[int, ...],
     dtype: torch.dtype,
     method: Method,
     like: str,
@@ -140,8 +139,8 @@ def _planned(
     max_size: int | None,
     boundary: str | None,
     *size: int,
-) -> tuple[Callable[..., None], tuple[int, int]] | None:
-    """The program of a call without a box, and the size of its result.
+) -> tuple | None:
+    """What ``run_program`` takes with the image, in a call without a box.
 
     ``None`` where more than the program has to run.
     """
@@ -153,7 +152,8 @@ def _planned(
     new_size, antialias, box = resolved(*arguments)
     options = method, like, antialias, boundary or profile.boundary, box, None, False, False
     channels = shape[-3] if len(shape) > 2 else 1
-    return program(shape[-2:], new_size, *options, dtype, channels, True), new_size
+    run = program(shape[-2:], new_size, *options, dtype, channels, True)
+    return run, *layout(shape, strides, new_size)
 
 
 def resolved(

@@ -93,23 +93,29 @@ def compute(
         x.shape[-3] if x.ndim > 2 else 1,
         x.is_cpu,
     )
-    return run_program(run, x, size)
+    return run_program(x, run, *layout(x.shape, x.stride(), size))
 
 
-def run_program(run: Callable[..., None], x: Tensor, size: Sequence[int]) -> Tensor:
-    """What ``compute`` returns, by the ``program`` of its arguments."""
-    inner = _channels_innermost(x)
-    out = cpu.packed(x, (*x.shape[:-2], *size), x.dtype, inner)
+def run_program(
+    x: Tensor, run: Callable[..., None], shape: Sequence[int], strides: Sequence[int], inner: bool
+) -> Tensor:
+    """What ``compute`` returns, by the ``program`` of its arguments and the ``layout``."""
+    out = x.new_empty_strided(shape, strides)
     if out.numel():
         run(x, out, inner)
     return out
 
 
+def layout(
+    shape: Sequence[int], strides: Sequence[int], size: Sequence[int]
+) -> tuple[tuple[int, ...], list[int], bool]:
+    """Shape and strides of a result, and whether its channels stand innermost."""
+    inner = len(shape) > 2 and shape[-3] > 1 and strides[-3] == 1 and strides[-1] >= shape[-3]
+    shape = *shape[:-2], *size
+    return shape, cpu.packed_strides(shape, inner), inner
+
+
 operator = torch.library.custom_op("torchresample::resample", compute, mutates_args=())
-
-
-def _channels_innermost(x: Tensor) -> bool:
-    return x.ndim > 2 and x.shape[-3] > 1 and x.stride(-3) == 1 and x.stride(-1) >= x.shape[-3]
 
 
 @lru_cache(maxsize=64)
@@ -172,7 +178,8 @@ def _band_part(band: Band, outputs: range) -> Band:
 
 @operator.register_fake
 def _(x, size, *scalars):
-    return cpu.packed(x, (*x.shape[:-2], *size), x.dtype, _channels_innermost(x))
+    shape, strides, _ = layout(x.shape, x.stride(), size)
+    return x.new_empty_strided(shape, strides)
 
 
 def _setup_context(ctx, inputs, output):
