@@ -32,7 +32,7 @@ def by_reference(x, passes):
 @pytest.mark.parametrize(("like", "method", "antialias"), METHODS)
 def test_passes(rng, like, method, antialias, dtype):
     profile = PROFILES[like]
-    boundary = (profile.boundaries or (None,))[0]
+    boundary = profile.boundary
     for case in range(12):
         h, w, size, box = oracles.random_resize(rng, 300)
         b, c = (int(n) for n in rng.integers(1, 5, 2))

@@ -23,7 +23,7 @@ forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecat
 
 def operator(x, size, method, like, antialias, boundary=None, box=None):
     """The linear operator itself: skimage's clamp, which follows it, has kinks."""
-    boundary = boundary or (PROFILES[like].boundaries or (None,))[0]
+    boundary = boundary or PROFILES[like].boundary
     return ops.resample(x, size, method, like, antialias, boundary, box, None, False, False)
 
 
@@ -172,6 +172,11 @@ def test_forward_mode(rng):
     value, tangent = torch.func.jvp(lambda image: tr.resize(image, 5), (x,), (t,))
     assert torch.equal(value, tr.resize(x, 5))
     assert torch.equal(tangent, tr.resize(t, 5))
+    for batched in (
+        torch.func.jvp(torch.func.vmap(lambda image: tr.resize(image, 5)), (x,), (t,)),
+        torch.func.vmap(lambda a, b: torch.func.jvp(lambda i: tr.resize(i, 5), (a,), (b,)))(x, t),
+    ):
+        assert torch.equal(torch.stack(batched), torch.stack([value, tangent]))
     jacobian = torch.func.jacfwd(lambda image: tr.resize(image, 5))(x)
     assert torch.allclose(torch.einsum("chwdij,dij->chw", jacobian, t), tangent)
 

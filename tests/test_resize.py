@@ -64,9 +64,19 @@ def test_the_input_is_left_alone_and_the_result_is_new(image):
         assert torch.equal(image, before)
 
 
+@pytest.mark.parametrize("method", ["bilinear", "nearest"])
+def test_more_axes_than_numpy_has(rng, method):
+    x = torch.from_numpy(rng.integers(0, 256, (2, 3, 20, 30), dtype=np.uint8))
+    result = tr.resize(x[(None,) * 70], (5, 6), method)
+    assert result.ndim == 74
+    assert torch.equal(result[(0,) * 70], tr.resize(x, (5, 6), method))
+
+
 def test_empty_batches_work():
     assert tr.resize(torch.empty(0, 3, 20, 30), (5, 6)).shape == (0, 3, 5, 6)
-    assert tr.resize(torch.empty(2, 0, 20, 30, dtype=torch.uint8), 10).shape == (2, 0, 10, 15)
+    without = tr.resize(torch.empty(2, 0, 20, 30, dtype=torch.uint8), 10)
+    assert without.shape == (2, 0, 10, 15)
+    assert without.stride() == torch.empty(2, 0, 10, 15).stride()
     assert tr.resize(torch.empty(0, 20, 30), 10, like="skimage").shape == (0, 10, 15)
     assert tr.resize(np.empty((20, 30, 0)), 10).shape == (10, 15, 0)
 

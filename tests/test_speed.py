@@ -78,6 +78,16 @@ def test_slow_calls_take_few_rounds():
     assert len(times["slow"]) == 3
 
 
+def test_rounds_take_turns_in_changing_order():
+    calls = []
+    providers = {name: lambda name=name: calls.append(name) for name in "abcd"}
+    times = speed.rounds(providers, 9, 60.0)
+    turns = ["".join(calls[i : i + 4]) for i in range(0, 36, 4)]
+    assert all(sorted(turn) == list("abcd") for turn in turns)
+    assert len(set(turns)) > 1
+    assert {name: len(t) for name, t in times.items()} == dict.fromkeys("abcd", 9)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

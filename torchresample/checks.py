@@ -129,7 +129,8 @@ def _check_size(size: Size | None, max_size: int | None, name: str) -> None:
             raise ValueError(f"{name} must be given where max_size is not, got None")
         return
     sides = (size,) if _is_whole(size) else size
-    if not isinstance(sides, Sequence) or not all(_is_whole(side) for side in sides):
+    several = isinstance(sides, Sequence) and not isinstance(sides, (bytes, bytearray))
+    if not several or not all(_is_whole(side) for side in sides):
         raise TypeError(f"{name} must be an int or (h, w) of ints, got {size!r}")
     if len(sides) not in (1, 2):
         raise ValueError(f"{name} must be an int or (h, w), got {size!r}")

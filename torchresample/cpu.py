@@ -56,8 +56,8 @@ class Weighing:
 def program(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> Callable[..., None]:
     """What runs ``passes`` over pixels of ``dtype``: a function of ``x, out, inner``.
 
-    It reads ``x`` ``[..., C, H, W]``, of any strides, and writes ``out`` ``[..., C, h, w]``, packed
-    with its channels outermost or, ``inner``, innermost.
+    It reads ``x`` ``[..., H, W]``, of any strides, and writes ``out`` ``[..., h, w]``, packed, with
+    its channels outermost or, ``inner``, innermost.
     """
     return partial(_run, _steps(passes, dtype, on_cpu))
 
@@ -70,13 +70,15 @@ def packed_strides(shape: Sequence[int], inner: bool) -> list[int]:
     strides, size = [0] * len(shape), 1
     for axis in reversed(order):
         strides[axis] = size
-        size *= shape[axis]
+        size *= max(shape[axis], 1)  # as torch counts
     return strides
 
 
 def _run(steps: list[Step], x: Tensor, out: Tensor, inner: bool) -> None:
     if x.is_neg() or x._is_zerotensor():  # NumPy has no view of either
         x = torch.empty_like(x).copy_(x)
+    if x.ndim > 4:  # nor of more than 64 axes
+        x, out = _as_4d(x), _as_4d(out)
     if x.requires_grad:  # nor of this; whoever wants the gradient has seen to it
         x = x.detach()
     *first, last = steps

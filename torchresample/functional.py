@@ -24,7 +24,7 @@ from torchresample.checks import (
     listed,
     output_size,
 )
-from torchresample.ops import is_plain, layout, program, resample, run_program
+from torchresample.ops import is_plain, program, resample, result_layout, run_program
 from torchresample.pil import from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
@@ -117,7 +117,7 @@ def resize(
 
 
 def _looked_up(image: Tensor, size: Size, *options) -> tuple | None:
-    """``_planned`` for arguments that can be looked up and are right, ``None`` for others.
+    """``_planned`` for right arguments that have a hash, ``None`` for others.
 
     Checking and planning anew would take longer than a small resize.
     """
@@ -153,7 +153,7 @@ def _planned(
     options = method, like, antialias, boundary or profile.boundary, box, None, False, False
     channels = shape[-3] if len(shape) > 2 else 1
     run = program(shape[-2:], new_size, *options, dtype, channels, True)
-    return run, *layout(shape, strides, new_size)
+    return run, *result_layout(shape, strides, new_size)
 
 
 def resolved(
@@ -246,6 +246,8 @@ def _resize_array(image: np.ndarray, size: Size | None, method: Method, **option
         raise TypeError(f"image must be an array of native numbers, got dtype {image.dtype}")
     if image.ndim not in (2, 3):
         raise ValueError(f"image must be an array [H, W] or [H, W, C], got shape {image.shape}")
+    if 0 in image.shape[:2]:
+        raise ValueError(f"image must have at least one pixel, got shape {image.shape}")
     # torch takes neither memory that it may not write to, nor strides that are negative or split
     # an element.
     size_of = image.dtype.itemsize

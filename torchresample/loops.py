@@ -5,8 +5,8 @@ transposes a tile of the image first, so that its columns are such rows. Two pas
 strip to strip, so that what lies between them stays in the cache.
 
 Throughout, a ``band`` is ``(start, count, weight, half, scale)``: int64 ``[n_out]``, the first
-pixel that an output reads, and how many; ``[n_out, taps]`` of the type of the sums; what a sum
-starts from, of that type; and ``vectors.weigh_block``'s scale. An image ``x`` is ``[P, H, N]``,
+pixel that an output reads, and how many; their weights ``[n_out, taps]``, and what a sum starts
+from, both as ``vectors.weigh_block`` takes them; and its scale. An image ``x`` is ``[P, H, N]``,
 contiguous, of which the first ``W * step`` of the ``N`` values of a row are its columns, and of
 each column the first ``channels`` count; ``out`` is ``[P, h, w * channels]``, contiguous. ``begin``
 and ``end`` count the rows of all planes together, so that threads share planes and rows alike.
@@ -135,7 +135,7 @@ def _tiles(channels, band, size):
 
 
 @compiled
-def _ask(x, lines, step, tile, row):
+def _ask(x, lines, row, step, tile):
     """Prefetch what a tile reads of a row.
 
     A tile's rows are too short for the CPU to foresee them, and weighing leaves memory idle.
@@ -162,6 +162,7 @@ def _columns(x, lines, step, channels, tiles, band, out, row, begin, end):
     # A column's channels are weighed together.
     window, weighed = columns.reshape(-1, step * LANES), sums.reshape(-1, channels * LANES)
     for r in range(begin, end, LANES):
+        # The last rows again where that makes them enough for a tall block.
         r = max(min(r, end - GROUPS * side(x.itemsize)), begin)
         m = min(LANES, end - r)
         for t in range(len(tiles)):
@@ -174,7 +175,7 @@ def _columns(x, lines, step, channels, tiles, band, out, row, begin, end):
             for j in range(o, stop):
                 due += rows
                 while due >= stop - o:
-                    _ask(x, lines, step, following, asked)
+                    _ask(x, lines, asked, step, following)
                     asked, due = asked + 1, due - (stop - o)
                 for i in range(0, channels * LANES, LANES):
                     weigh_block(

@@ -28,6 +28,8 @@ def resample(x: Tensor, *scalars) -> Tensor:
     """
     if is_plain(x):
         return compute(x, *scalars)
+    if not torch.compiler.is_compiling() and torch._C._functorch.is_batchedtensor(x):
+        return operator(x, *scalars)  # whose rule for a batch comes back without it
     primal, tangent = forward_ad.unpack_dual(x)
     if tangent is None:
         return operator(x, *scalars)
@@ -63,7 +65,7 @@ def compute(
     """Resample ``x`` ``[..., H, W]`` to ``[..., *size]``; all arguments are checked by the caller.
 
     Args:
-        x: any dtype that the method serves, any strides, at least one element.
+        x: any dtype that the method serves, any strides, at least one pixel.
         size: ``(h, w)`` of the result.
         method: a key of the profile's methods.
         like: a key of ``PROFILES``.
@@ -93,20 +95,20 @@ def compute(
         x.shape[-3] if x.ndim > 2 else 1,
         x.is_cpu,
     )
-    return run_program(x, run, *layout(x.shape, x.stride(), size))
+    return run_program(x, run, *result_layout(x.shape, x.stride(), size))
 
 
 def run_program(
     x: Tensor, run: Callable[..., None], shape: Sequence[int], strides: Sequence[int], inner: bool
 ) -> Tensor:
-    """What ``compute`` returns, by the ``program`` of its arguments and the ``layout``."""
+    """What ``compute`` returns, by the ``program`` of its arguments and the ``result_layout``."""
     out = x.new_empty_strided(shape, strides)
     if out.numel():
         run(x, out, inner)
     return out
 
 
-def layout(
+def result_layout(
     shape: Sequence[int], strides: Sequence[int], size: Sequence[int]
 ) -> tuple[tuple[int, ...], list[int], bool]:
     """Shape and strides of a result, and whether its channels stand innermost."""
@@ -178,7 +180,7 @@ def _band_part(band: Band, outputs: range) -> Band:
 
 @operator.register_fake
 def _(x, size, *scalars):
-    shape, strides, _ = layout(x.shape, x.stride(), size)
+    shape, strides, _ = result_layout(x.shape, x.stride(), size)
     return x.new_empty_strided(shape, strides)
 
 
@@ -199,6 +201,6 @@ operator.register_autograd(_backward, setup_context=_setup_context)
 def _(info, in_dims, x, *scalars):
     x = x.movedim(in_dims[0], 0)
     if x.ndim > 3:
-        return operator(x, *scalars), 0
+        return resample(x, *scalars), 0
     # Grey images: the batch is no channel, on which some roundings depend.
-    return operator(x[:, None], *scalars)[:, 0], 0
+    return resample(x[:, None], *scalars)[:, 0], 0
