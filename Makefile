@@ -23,6 +23,7 @@ torchresample/loops.py torchresample/weights.py: torchresample/vectors.py
 
 test: lint torchresample/loops.py torchresample/weights.py
 	$(BIN)/python -m pytest -n 2
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 tests/interpreted
 
 # The "pillow12" profile against the real Pillow 12, in an environment of its own.
 pillow12: .venv/dev

@@ -20,7 +20,8 @@ def test_wheel_works_away_from_the_checkout(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     source = tmp_path / "source"
     skip = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "torchresample", source / "torchresample", ignore=skip)
+    for name in ("torchresample", "triton_kernels"):
+        shutil.copytree(ROOT / name, source / name, ignore=skip)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     options = ["--no-deps", "--no-build-isolation", "--no-index"]
@@ -28,6 +29,7 @@ def test_wheel_works_away_from_the_checkout(tmp_path):
     (wheel,) = tmp_path.glob("torchresample-*.whl")
     packages = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {name for name in packages if not name.endswith(".dist-info")} == {"torchresample"}
+    assert "torchresample/triton_kernels/kernels.py" in zipfile.ZipFile(wheel).namelist()
     site = tmp_path / "site"
     run(*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel))
     code = (
@@ -41,6 +43,10 @@ def test_wheel_works_away_from_the_checkout(tmp_path):
 
 
 def test_import_compiles_nothing():
-    """numba is loaded by the first resize: workers that never resize do not wait for it."""
-    code = "import sys, torchresample; print('numba' in sys.modules)"
-    assert run(sys.executable, "-c", code).strip() == "False"
+    """numba and the kernels are loaded by the first resize that needs them; CUDA is let alone."""
+    code = (
+        "import sys, torch, torchresample as tr; print('numba' in sys.modules); "
+        "tr.resize(torch.zeros(3, 8, 8), 4); "
+        "print('torchresample.triton_kernels' in sys.modules, torch.cuda.is_initialized())"
+    )
+    assert run(sys.executable, "-c", code).split() == ["False"] * 3

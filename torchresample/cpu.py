@@ -35,7 +35,7 @@ _BETWEEN = {
     torch.float32: np.empty(0, np.float32),
     torch.float64: np.empty(0, np.float64),
 }
-_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 Limits = tuple[float, float]
 Step = Callable[[Tensor, Tensor | None, bool], Tensor]
@@ -78,7 +78,7 @@ def _run(steps: list[Step], x: Tensor, out: Tensor, inner: bool) -> None:
     if x.is_neg() or x._is_zerotensor():  # NumPy has no view of either
         x = torch.empty_like(x).copy_(x)
     if x.ndim > 4:  # nor of more than 64 axes
-        x, out = _as_4d(x), _as_4d(out)
+        x, out = as_4d(x), as_4d(out)
     if x.requires_grad:  # nor of this; whoever wants the gradient has seen to it
         x = x.detach()
     *first, last = steps
@@ -189,10 +189,10 @@ def _copy(x: Tensor, out: Tensor, inner: bool) -> Tensor:
 def _by_reference(step: Pass, x: Tensor, out: Tensor | None, inner: bool) -> Tensor:
     # Autocast would run the products in half precision.
     with torch.autocast(x.device.type, enabled=False):
-        return reference.apply_pass(_as_4d(x), step, None if out is None else _as_4d(out))
+        return reference.apply_pass(as_4d(x), step, None if out is None else as_4d(out))
 
 
-def _as_4d(x: Tensor) -> Tensor:
+def as_4d(x: Tensor) -> Tensor:
     """``[B, C, H, W]``; a view of what is packed."""
     if x.ndim == 4:
         return x
@@ -212,7 +212,7 @@ def _selected(
         shape = *x.shape[:-2], h, w
         out = x.new_empty_strided(shape, packed_strides(shape, inner))
     indices = (None if band is None else band.start for band in (rows, columns))
-    word = _WORDS[x.itemsize]
+    word = WORDS[x.itemsize]
     _looped(partial(loops.select, *indices), False, x.view(word), out.view(word), inner)
     return out
 

@@ -152,7 +152,7 @@ def _planned(
     new_size, antialias, box = resolved(*arguments)
     options = method, like, antialias, boundary or profile.boundary, box, None, False, False
     channels = shape[-3] if len(shape) > 2 else 1
-    run = program(shape[-2:], new_size, *options, dtype, channels, True)
+    run = program(shape[-2:], new_size, *options, dtype, channels, "cpu")
     return run, *result_layout(shape, strides, new_size)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from torchresample import cpu
+from torchresample import cpu, gpu
 from torchresample.bands import Axis, Band, select_band
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass, Request
 from torchresample.profiles import PROFILES
@@ -93,7 +93,7 @@ def compute(
         transpose,
         x.dtype,
         x.shape[-3] if x.ndim > 2 else 1,
-        x.is_cpu,
+        "cpu" if x.is_cpu else "gpu" if gpu.serves(x.device) else "torch",
     )
     return run_program(x, run, *result_layout(x.shape, x.stride(), size))
 
@@ -124,10 +124,14 @@ operator = torch.library.custom_op("torchresample::resample", compute, mutates_a
 def program(*scalars) -> Callable[..., None]:
     """``cpu.program`` of a request: sizes before and after, and the scalars of ``compute``.
 
-    And the dtype of its image, how many channels that has, and whether it lies in main memory.
+    And the dtype of its image, how many channels that has, and the engine: ``"cpu"``, ``"gpu"``,
+    or ``"torch"`` for the operations of ``reference``.
     """
-    *request, dtype, channels, on_cpu = scalars
-    return cpu.program(_passes(*request, dtype, channels), dtype, on_cpu)
+    *request, dtype, channels, engine = scalars
+    passes = _passes(*request, dtype, channels)
+    if engine == "gpu":
+        return gpu.program(passes, dtype)
+    return cpu.program(passes, dtype, engine == "cpu")
 
 
 def _passes(

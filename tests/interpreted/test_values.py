@@ -1,0 +1,150 @@
+"""The GPU engine against the CPU engine: bytes equal for integers, a derived bound for floats."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from torchresample import cpu, gpu, reference
+from torchresample.bands import BOUNDARIES
+from torchresample.ops import _passes
+from torchresample.profiles import PROFILES
+
+METHODS = [
+    pytest.param(like, method, antialias, id=f"{like}-{method}-{antialias}")
+    for like, profile in PROFILES.items()
+    for method, spec in profile.methods.items()
+    for antialias in spec.antialias
+    if like != "pillow12" or method == "bicubic"  # which has the arithmetic of "pillow"
+]
+# Shape, size of the result, whether channels are innermost, and changes.
+CASES = {
+    "down": ((1, 3, 21, 29), (8, 11), False, {}),
+    "down, channels_last": ((1, 3, 19, 33), (7, 9), True, {}),
+    "up": ((2, 1, 9, 11), (23, 19), False, {}),
+    "down and up": ((1, 2, 5, 66), (70, 6), True, {}),
+    "box": ((1, 3, 30, 41), (11, 29), True, {"box": (1.5, 2.0, 40.0, 27.75)}),
+    "part": ((1, 2, 30, 41), (7, 9), False, {"window": (3, 2, 21, 19)}),
+    "flip": ((1, 1, 20, 31), (9, 40), False, {"flip": True}),
+}
+
+
+def planned(case, like, method, antialias, dtype):
+    (_, channels, *size), size_out, _, changes = CASES[case]
+    place = changes.get("box"), changes.get("window"), changes.get("flip", False), False
+    options = method, like, antialias, PROFILES[like].boundary, *place
+    return _passes(size, size_out, *options, dtype, channels)
+
+
+def by_reference(x, passes):
+    for step in passes:
+        x = reference.apply_pass(x, step, None)
+    return x
+
+
+def bound(passes, dtype, largest):
+    """Of two orders of summation.
+
+    taps + 1 roundings a pass, each amplified by the weights of the other.
+    """
+    sums = [float(np.abs(step.band.weight).sum(1).max()) for step in passes]
+    taps = sum(step.band.taps + 1 for step in passes)
+    return 2 * taps * torch.finfo(dtype).eps / 2 * np.prod(np.maximum(sums, 1)) * largest
+
+
+def computed(run, x, size, inner):
+    """The result of a program in memory that shows what is not written."""
+    shape = *x.shape[:2], *size
+    out = torch.full((np.prod(shape),), 77, dtype=x.dtype)
+    out = out.as_strided(shape, cpu.packed_strides(shape, inner))
+    run(x, out, inner)
+    return out
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(("like", "method", "antialias"), METHODS)
+def test_passes(rng, like, method, antialias, dtype, case):
+    shape, size, inner, _ = CASES[case]
+    x = torch.from_numpy(rng.integers(0, 256, shape, dtype=np.uint8)).to(dtype)
+    layout = torch.channels_last if inner else torch.contiguous_format
+    x = x.contiguous(memory_format=layout)
+    passes = planned(case, like, method, antialias, dtype)
+    result = computed(gpu.program(passes, dtype), x, size, inner)
+    expected = computed(cpu.program(passes, dtype, True), x, size, inner)
+    if dtype == torch.uint8:
+        assert torch.equal(result, expected)
+        return
+    assert (result - expected).abs().max() <= bound(passes, dtype, 255)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_adjoints(rng, boundary):
+    """Gradients: the transposed bands, also of those that gather an extended image."""
+    sizes, options = ((9, 12), (5, 30)), ("bicubic", "pillow", True, boundary)
+    passes = _passes(*sizes, *options, None, None, False, True, torch.float64, 2)
+    x = torch.from_numpy(rng.random((1, 2, *sizes[0])))
+    result = computed(gpu.program(passes, x.dtype), x, sizes[1], False)
+    assert (result - by_reference(x, passes)).abs().max() <= bound(passes, x.dtype, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32])
+@pytest.mark.parametrize(
+    ("like", "method"),
+    [("pillow", "lanczos3"), ("torch", "bicubic"), ("opencv", "lanczos4"), ("opencv", "area")],
+)
+def test_integers(rng, like, method, dtype):
+    shape, size, *_ = CASES["down"]
+    passes = planned("down", like, method, PROFILES[like].default_antialias(method, dtype), dtype)
+    limits = torch.iinfo(dtype)
+    x = torch.from_numpy(rng.integers(0, min(limits.max, 2**20) + 1, shape)).to(dtype)
+    result = computed(gpu.program(passes, dtype), x, size, False).to(torch.float64)
+    if passes[-1].rule != "half-even":
+        assert torch.equal(result, by_reference(x, passes).to(torch.float64))
+        return
+    # Real-valued sums, whose order decides where they fall on a tie but for its rounding.
+    values = by_reference(x, [*passes[:-1], replace(passes[-1], store=None)]).to(torch.float64)
+    assert (result - values.clamp(limits.min, limits.max)).abs().max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("case", ["down", "up"])
+def test_half_precision(rng, dtype, case):
+    """Sums in float32, rounded once."""
+    shape, size, inner, _ = CASES[case]
+    passes = planned(case, "pillow", "bicubic", True, dtype)
+    x = torch.from_numpy(rng.random(shape)).to(dtype)
+    result = computed(gpu.program(passes, dtype), x, size, inner).to(torch.float64)
+    exact = by_reference(x.to(torch.float64), passes)
+    # The interpreter cuts bfloat16 off where GPUs round.
+    unit = torch.finfo(dtype).eps / (1 if dtype == torch.bfloat16 else 2)
+    allowed = unit * exact.abs() + (1 + unit) * bound(passes, torch.float32, 1)
+    assert ((result - exact).abs() <= allowed).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float64, torch.bfloat16])
+def test_gathers_of_any_type(rng, dtype):
+    shape, size, inner, _ = CASES["down, channels_last"]
+    passes = planned("down, channels_last", "pillow", "nearest", False, dtype)
+    x = torch.from_numpy(rng.integers(0, 2, shape)).to(dtype)
+    result = computed(gpu.program(passes, dtype), x, size, inner)
+    assert torch.equal(result, by_reference(x, passes))
+
+
+def test_any_strides(rng):
+    x = torch.from_numpy(rng.integers(0, 256, (40, 3, 2, 50), dtype=np.uint8))
+    x = x.permute(2, 1, 3, 0)[:, :, 3:47, ::2]
+    passes = _passes((44, 20), (9, 31), "bicubic", "pillow", True, "renormalize",
+                     None, None, False, False, torch.uint8, 3)  # fmt: skip
+    result = computed(gpu.program(passes, x.dtype), x, (9, 31), False)
+    assert torch.equal(result, by_reference(x, passes))
+
+
+def test_zero_weights_spread_no_infinity():
+    passes = _passes((8, 64), (8, 9), "lanczos3", "pillow", True, "renormalize",
+                     None, None, False, False, torch.float32, 1)  # fmt: skip
+    x = torch.zeros(1, 1, 8, 64)
+    x[..., 3, 20] = torch.inf
+    result = computed(gpu.program(passes, x.dtype), x, (8, 9), False)
+    assert torch.equal(result.isfinite(), by_reference(x, passes).isfinite())

@@ -1,0 +1,171 @@
+"""The GPU engine: which Triton kernel applies which passes.
+
+| pass | applied by |
+|---|---|
+| a gather | ``select_kernel``, moving values; both axes at once |
+| fixed point, a mean, products cut one by one | ``weigh_kernel``, in int32, or int64 if needed |
+| weighted sums of float16, bfloat16, float32 | ``weigh_kernel``, in float32 |
+| all others | ``weigh_kernel``, in float64, or float32 where ordered so |
+
+Sums are added in the order of the taps, so that every run has the same bytes.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchresample import cpu
+from torchresample.passes import HORIZONTAL, VERTICAL, Pass
+
+if TYPE_CHECKING:
+    from torchresample.triton_kernels.launch import Weighing
+
+SINGLE = (torch.float16, torch.bfloat16, torch.float32)
+"""Types whose sums are formed in float32."""
+
+Limits = tuple[float, float]
+
+
+@lru_cache(maxsize=16)
+def serves(device: torch.device) -> bool:
+    """Whether Triton is installed, and compiles for that device."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (7, 0)
+
+
+def program(passes: tuple[Pass, ...], dtype: torch.dtype) -> Callable[..., None]:
+    """What runs ``passes`` over pixels of ``dtype``: see ``cpu.program``."""
+    selects, steps, kind, limits = {}, [], dtype, _limits(dtype)
+    for step in passes:
+        if step.band.selects and step.store in (None, kind):
+            selects[step.dim] = torch.from_numpy(step.band.start)
+            continue
+        weighings, kind, limits = _weighings(step, kind, limits)
+        steps += (partial(_weigh, weighing, kind) for weighing in weighings)
+    if selects:  # which may change places with a pass along the other axis
+        steps.insert(0, partial(_select, selects.get(VERTICAL), selects.get(HORIZONTAL)))
+    return partial(_run, steps)
+
+
+def _run(steps: list[Callable], x: Tensor, out: Tensor, inner: bool) -> None:
+    if not steps:
+        out.copy_(x)
+        return
+    x, out = cpu.as_4d(x), cpu.as_4d(out)
+    *first, last = steps
+    for step in first:
+        x = step(x, None, inner)
+    last(x, out, inner)
+
+
+def _select(
+    rows: Tensor | None, columns: Tensor | None, x: Tensor, out: Tensor | None, inner: bool
+) -> Tensor:
+    from torchresample.triton_kernels import launch
+
+    if out is None:
+        h = x.shape[-2] if rows is None else len(rows)
+        w = x.shape[-1] if columns is None else len(columns)
+        out = _empty(x, (*x.shape[:-2], h, w), x.dtype, inner)
+    word = cpu.WORDS[x.itemsize]
+    indices = (i if i is None else _on_device(i, x.device) for i in (rows, columns))
+    launch.select(x.view(word), *indices, out.view(word))
+    return out
+
+
+def _weigh(
+    weighing: "Weighing", store: torch.dtype, x: Tensor, out: Tensor | None, inner: bool
+) -> Tensor:
+    from torchresample.triton_kernels import launch
+
+    if out is None:
+        shape = list(x.shape)
+        shape[weighing.dim] = len(weighing.start)
+        out = _empty(x, shape, store, inner)
+    launch.weigh(x, _on_device(weighing, x.device), out)
+    return out
+
+
+def _empty(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inner: bool) -> Tensor:
+    return x.new_empty_strided(shape, cpu.packed_strides(shape, inner), dtype=dtype)
+
+
+@lru_cache(maxsize=256)
+def _on_device(kept, device: torch.device):
+    """A tensor or a ``Weighing``, copied once."""
+    return kept.to(device)
+
+
+def _weighings(
+    step: Pass, dtype: torch.dtype, limits: Limits
+) -> tuple[list["Weighing"], torch.dtype, Limits]:
+    """A pass over pixels of ``dtype`` within ``limits``; what it stores, and the limits of that."""
+    from torchresample import weights  # numba and Triton take a while to import
+    from torchresample.triton_kernels.launch import Weighing
+
+    band = step.band
+    lead, count, negative, positive, _ = weights.extents(np.ascontiguousarray(band.weight))
+    sums, limits = _sums(step, dtype, limits, negative, positive)
+    dense = np.zeros((band.rows, max(int(count.max()), 1)))
+    weight = torch.from_numpy(weights.trimmed(band.weight, lead, count, dense)).to(sums)
+    store = step.store or (torch.float64 if sums == torch.float64 else torch.float32)
+    options = {"rule": "keep"}
+    if step.store is not None and not step.store.is_floating_point:
+        rule = "shift" if step.rule in ("fixed", "floor") else step.rule
+        whole = torch.iinfo(step.store)
+        options = {"rule": rule, "low": whole.min, "high": whole.max, "scale": step.bits}
+    if step.rule == "fixed" and step.bits:
+        options["begin"] = 2 ** (step.bits - 1)
+    if step.rule == "mean":
+        options["scale"] = float(np.float32(1) / np.float32(step.count))
+    if step.sums == "floor16":
+        options["cut"] = 16
+    place = torch.from_numpy(band.start + lead), torch.from_numpy(count)
+    index = None if band.gather is None else torch.from_numpy(band.gather)
+    weighings = [Weighing(step.dim, *place, weight, index, **options)]
+    if band.fold is not None:
+        weighings.append(_folded(step, sums))
+    return weighings, store, limits
+
+
+def _folded(step: Pass, sums: torch.dtype) -> "Weighing":
+    """The pass that adds the rows of a band into its outputs, by ``Band.fold``."""
+    from torchresample.triton_kernels.launch import Weighing
+
+    fold = step.band.fold
+    order, outputs = np.argsort(fold, kind="stable"), np.arange(step.band.n_out)
+    start = np.searchsorted(fold[order], outputs)
+    count = np.searchsorted(fold[order], outputs, side="right") - start
+    ones = torch.ones(len(start), max(int(count.max()), 1), dtype=sums)
+    index = torch.from_numpy(order)
+    return Weighing(step.dim, torch.from_numpy(start), torch.from_numpy(count), ones, index, "keep")
+
+
+def _limits(dtype: torch.dtype) -> Limits:
+    if dtype.is_floating_point or dtype == torch.bool:
+        return 0.0, 0.0
+    return float(torch.iinfo(dtype).min), float(torch.iinfo(dtype).max)
+
+
+def _sums(
+    step: Pass, dtype: torch.dtype, limits: Limits, negative: float, positive: float
+) -> tuple[torch.dtype, Limits]:
+    """The type of a pass' sums, and the limits of what it stores."""
+    if step.rule in ("fixed", "floor", "mean"):
+        low = positive * limits[0] + negative * limits[1]
+        high = positive * limits[1] + negative * limits[0] + 2**step.bits / 2
+        within = low >= -(2**31) and high < 2**31
+        shift = 0 if step.store is None or step.store.is_floating_point else step.bits
+        stored = low / 2**shift, high / 2**shift
+        # Products cut one by one are OpenCV's, in int32 by definition.
+        narrow = within or step.sums == "floor16"
+        return torch.int32 if narrow else torch.int64, stored
+    if step.sums == "exact":
+        return torch.float32 if dtype in SINGLE else torch.float64, limits
+    return {"float32": torch.float32, "float64": torch.float64}[step.sums], limits
