@@ -75,7 +75,7 @@ def launched() -> list[tuple]:
 
 def _launch(like, method, antialias, dtype):
     options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
-    for size, size_out in (((20, 30), (9, 44)), ((20, 30), (10, 15))):
+    for size, size_out in (((20, 30), (9, 44)), ((20, 30), (10, 15)), ((21, 30), (7, 10))):
         run = gpu.program(_passes(size, size_out, *options, dtype, 3), dtype)
         for inner in (False, True):
             x, out = (

@@ -3,7 +3,7 @@
 | pass | applied by |
 |---|---|
 | a gather | ``select_kernel``, moving values; both axes at once |
-| fixed point, a mean, products cut one by one | ``weigh_kernel``, in int32, or int64 if needed |
+| fixed point, a mean, products cut one by one | ``weigh_kernel``, in int32 or as wide as needed |
 | weighted sums of float16, bfloat16, float32 | ``weigh_kernel``, in float32 |
 | all others | ``weigh_kernel``, in float64, or float32 where ordered so |
 
@@ -113,22 +113,25 @@ def _weighings(
     lead, count, negative, positive, _ = weights.extents(np.ascontiguousarray(band.weight))
     sums, limits = _sums(step, dtype, limits, negative, positive)
     dense = np.zeros((band.rows, max(int(count.max()), 1)))
-    weight = torch.from_numpy(weights.trimmed(band.weight, lead, count, dense)).to(sums)
+    dense = weights.trimmed(band.weight, lead, count, dense)
     store = step.store or (torch.float64 if sums == torch.float64 else torch.float32)
     options = {"rule": "keep"}
     if step.store is not None and not step.store.is_floating_point:
-        rule = "shift" if step.rule in ("fixed", "floor") else step.rule
         whole = torch.iinfo(step.store)
-        options = {"rule": rule, "low": whole.min, "high": whole.max, "scale": step.bits}
-    if step.rule == "fixed" and step.bits:
-        options["begin"] = 2 ** (step.bits - 1)
-    if step.rule == "mean":
+        options = {"rule": step.rule, "low": whole.min, "high": whole.max}
+    half = 0.5 if step.rule == "fixed" and step.bits else 0
+    if options["rule"] in ("fixed", "floor") and sums == torch.float64:
+        dense *= 2.0**-step.bits
+        options |= {"rule": "floor", "begin": half}
+    elif options["rule"] in ("fixed", "floor"):
+        options |= {"rule": "shift", "scale": step.bits, "begin": int(half * 2**step.bits)}
+    elif options["rule"] == "mean":
         options["scale"] = float(np.float32(1) / np.float32(step.count))
     if step.sums == "floor16":
         options["cut"] = 16
     place = torch.from_numpy(band.start + lead), torch.from_numpy(count)
     index = None if band.gather is None else torch.from_numpy(band.gather)
-    weighings = [Weighing(step.dim, *place, weight, index, **options)]
+    weighings = [Weighing(step.dim, *place, torch.from_numpy(dense).to(sums), index, **options)]
     if band.fold is not None:
         weighings.append(_folded(step, sums))
     return weighings, store, limits
@@ -160,12 +163,12 @@ def _sums(
     if step.rule in ("fixed", "floor", "mean"):
         low = positive * limits[0] + negative * limits[1]
         high = positive * limits[1] + negative * limits[0] + 2**step.bits / 2
-        within = low >= -(2**31) and high < 2**31
         shift = 0 if step.store is None or step.store.is_floating_point else step.bits
         stored = low / 2**shift, high / 2**shift
         # Products cut one by one are OpenCV's, in int32 by definition.
-        narrow = within or step.sums == "floor16"
-        return torch.int32 if narrow else torch.int64, stored
+        if step.sums == "floor16" or (low >= -(2**31) and high < 2**31):
+            return torch.int32, stored
+        return torch.int64 if max(-low, high) < 2**63 else torch.float64, stored
     if step.sums == "exact":
         return torch.float32 if dtype in SINGLE else torch.float64, limits
     return {"float32": torch.float32, "float64": torch.float64}[step.sums], limits

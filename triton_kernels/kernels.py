@@ -31,6 +31,8 @@ def _stored(sums, scale, low, high, RULE: tl.constexpr):
     else:
         if RULE == "shift":
             values = sums >> scale
+        elif RULE == "floor":
+            values = tl.floor(sums)
         elif RULE == "mean":
             values = _rounded(sums.to(tl.float32) * scale)
         elif RULE == "half-even":
@@ -63,8 +65,8 @@ def weigh_kernel(
         SUMS: the type of products and sums.
         CUT: bits by which each product is shifted down before it is added.
         RULE: ``"keep"``: sums are stored as they are; ``"shift"``: shifted down by ``scale``;
-            ``"mean"``: times ``scale`` in float32, ties to even; ``"half-even"``, ``"half-away"``:
-            rounded. All but the first are clamped to ``low`` and ``high``.
+            ``"mean"``: times ``scale`` in float32, ties to even; ``"floor"``, ``"half-even"``,
+            ``"half-away"``: rounded. All but the first are clamped to ``low`` and ``high``.
     """
     across, down = tl.cdiv(n_other, LANES), tl.cdiv(n_out, OUTPUTS)
     program = tl.program_id(0)
@@ -76,7 +78,7 @@ def weigh_kernel(
     start = tl.load(start_ptr + j, mask=j < n_out, other=0)
     count = tl.load(count_ptr + j, mask=j < n_out, other=0)
     lanes = i.to(tl.int64)[None, :] * x_other
-    sums = tl.zeros((OUTPUTS, LANES), SUMS) + begin.to(SUMS)
+    sums = tl.zeros((OUTPUTS, LANES), SUMS) + begin
     for k in range(tl.max(count, 0)):
         used = k < count
         position = start + k

@@ -35,7 +35,7 @@ class Weighing:
     weight: Tensor
     index: Tensor | None
     rule: str
-    begin: int = 0
+    begin: float = 0
     scale: float = 0
     low: int = 0
     high: int = 0
