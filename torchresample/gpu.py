@@ -3,8 +3,10 @@
 | pass | applied by |
 |---|---|
 | a gather | ``select_kernel``, moving values; both axes at once |
-| fixed point, a mean, products cut one by one | ``weigh_kernel``, in int32 or as wide as needed |
-| weighted sums of float16, bfloat16, float32 | ``weigh_kernel``, in float32 |
+| fixed point of uint8, weighted sums of float16 and bfloat16 | ``resize_kernel``, both axes at \
+once; ``multiply_kernel``, one |
+| other fixed point, a mean, products cut one by one | ``weigh_kernel``, in int32 or wider |
+| weighted sums of float32 | ``weigh_kernel``, in float32 |
 | all others | ``weigh_kernel``, in float64, or float32 where ordered so |
 
 Sums are added in the order of the taps, so that every run has the same bytes.
@@ -13,7 +15,7 @@ Sums are added in the order of the taps, so that every run has the same bytes.
 from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from torchresample import cpu
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 if TYPE_CHECKING:
-    from torchresample.triton_kernels.launch import Weighing
+    from torchresample.triton_kernels.tables import Weighing
 
 SINGLE = (torch.float16, torch.bfloat16, torch.float32)
 """Types whose sums are formed in float32."""
@@ -41,16 +43,37 @@ def serves(device: torch.device) -> bool:
 
 def program(passes: tuple[Pass, ...], dtype: torch.dtype) -> Callable[..., None]:
     """What runs ``passes`` over pixels of ``dtype``: see ``cpu.program``."""
-    selects, steps, kind, limits = {}, [], dtype, _limits(dtype)
+    selects, weighings, kind, limits = {}, [], dtype, _limits(dtype)
     for step in passes:
         if step.band.selects and step.store in (None, kind):
             selects[step.dim] = torch.from_numpy(step.band.start)
             continue
-        weighings, kind, limits = _weighings(step, kind, limits)
-        steps += (partial(_weigh, weighing, kind) for weighing in weighings)
+        found, stored, limits = _weighings(step, kind, limits)
+        weighings += (_Step(weighing, kind, stored) for weighing in found)
+        kind = stored
+    steps = _joined(weighings)
     if selects:  # which may change places with a pass along the other axis
         steps.insert(0, partial(_select, selects.get(VERTICAL), selects.get(HORIZONTAL)))
     return partial(_run, steps)
+
+
+class _Step(NamedTuple):
+    """A ``Weighing``, the dtype of its pixels, and the one that it stores."""
+
+    weighing: "Weighing"
+    dtype: torch.dtype
+    store: torch.dtype
+
+
+def _joined(steps: list[_Step]) -> list[Callable]:
+    """What runs them: both axes in one launch, where the matrix units have their arithmetic."""
+    if len(steps) == 2:
+        first, second = steps
+        # Between halves stand sums in float32, which have the limbs of bfloat16.
+        kind = torch.uint8 if second.dtype == torch.uint8 else torch.bfloat16
+        if first.weighing.multiplies(first.dtype) and second.weighing.multiplies(kind):
+            return [partial(_resize, first, second)]
+    return [partial(_weigh, step) for step in steps]
 
 
 def _run(steps: list[Callable], x: Tensor, out: Tensor, inner: bool) -> None:
@@ -74,21 +97,26 @@ def _select(
         w = x.shape[-1] if columns is None else len(columns)
         out = _empty(x, (*x.shape[:-2], h, w), x.dtype, inner)
     word = cpu.WORDS[x.itemsize]
-    indices = (i if i is None else _on_device(i, x.device) for i in (rows, columns))
-    launch.select(x.view(word), *indices, out.view(word))
+    launch.select(x.view(word), rows, columns, out.view(word))
     return out
 
 
-def _weigh(
-    weighing: "Weighing", store: torch.dtype, x: Tensor, out: Tensor | None, inner: bool
-) -> Tensor:
+def _resize(first: _Step, second: _Step, x: Tensor, out: Tensor, inner: bool) -> None:
     from torchresample.triton_kernels import launch
 
+    if not launch.resize(x, first.weighing, second.weighing, out):
+        _weigh(second, _weigh(first, x, None, inner), out, inner)
+
+
+def _weigh(step: _Step, x: Tensor, out: Tensor | None, inner: bool) -> Tensor:
+    from torchresample.triton_kernels import launch
+
+    weighing = step.weighing
     if out is None:
         shape = list(x.shape)
         shape[weighing.dim] = len(weighing.start)
-        out = _empty(x, shape, store, inner)
-    launch.weigh(x, _on_device(weighing, x.device), out)
+        out = _empty(x, shape, step.store, inner)
+    (launch.multiply if weighing.multiplies(x.dtype) else launch.weigh)(x, weighing, out)
     return out
 
 
@@ -96,18 +124,12 @@ def _empty(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inner: bool) -
     return x.new_empty_strided(shape, cpu.packed_strides(shape, inner), dtype=dtype)
 
 
-@lru_cache(maxsize=256)
-def _on_device(kept, device: torch.device):
-    """A tensor or a ``Weighing``, copied once."""
-    return kept.to(device)
-
-
 def _weighings(
     step: Pass, dtype: torch.dtype, limits: Limits
 ) -> tuple[list["Weighing"], torch.dtype, Limits]:
     """A pass over pixels of ``dtype`` within ``limits``; what it stores, and the limits of that."""
     from torchresample import weights  # numba and Triton take a while to import
-    from torchresample.triton_kernels.launch import Weighing
+    from torchresample.triton_kernels.tables import Weighing
 
     band = step.band
     lead, count, negative, positive, _ = weights.extents(np.ascontiguousarray(band.weight))
@@ -139,7 +161,7 @@ def _weighings(
 
 def _folded(step: Pass, sums: torch.dtype) -> "Weighing":
     """The pass that adds the rows of a band into its outputs, by ``Band.fold``."""
-    from torchresample.triton_kernels.launch import Weighing
+    from torchresample.triton_kernels.tables import Weighing
 
     fold = step.band.fold
     order, outputs = np.argsort(fold, kind="stable"), np.arange(step.band.n_out)

@@ -9,10 +9,52 @@ import triton.language as tl
 
 
 @triton.jit
-def _plane(x_ptr, plane, channels, image_stride, channel_stride):
-    """The first pixel of a plane."""
-    image, channel = plane // channels, plane % channels
-    return x_ptr + image.to(tl.int64) * image_stride + channel.to(tl.int64) * channel_stride
+def _placed(
+    x_ptr, out_ptr, down, across, channels, x_image, x_channel, out_image, out_channel
+):  # fmt: skip
+    """Where this program's planes begin, and which of their ``[down, across]`` tiles it computes.
+
+    Channels come one after the other, as they may share memory.
+    """
+    program = tl.program_id(0)
+    channel, tile = program % channels, program // channels
+    image = (tile // across // down).to(tl.int64)
+    x_ptr += image * x_image + channel.to(tl.int64) * x_channel
+    out_ptr += image * out_image + channel.to(tl.int64) * out_channel
+    return x_ptr, out_ptr, tile // across % down, tile % across
+
+
+@triton.jit
+def _tap_sums(
+    x_ptr, x_axis, x_other, lane, within, index_ptr, start, count, weight_ptr, sums,
+    CUT: tl.constexpr,
+):  # fmt: skip
+    """``sums`` ``[outputs, lanes]``, with products added in the order of the taps.
+
+    ``lane``: places on the other axis, of those ``within``; ``weight_ptr``: of each output's first.
+    """
+    lanes = lane.to(tl.int64)[None, :] * x_other
+    for k in range(tl.max(count, 0)):
+        used = k < count
+        position = start + k
+        if index_ptr is not None:
+            position = tl.load(index_ptr + position, mask=used, other=0)
+        inside = used[:, None] & within[None, :]
+        pixels = tl.load(x_ptr + position[:, None] * x_axis + lanes, mask=inside, other=0)
+        weights = tl.load(weight_ptr + k, mask=used, other=0)
+        products = weights[:, None] * pixels.to(sums.dtype)
+        if CUT > 0:
+            products = products >> CUT
+        sums += products
+    return sums
+
+
+@triton.jit
+def _write(out_ptr, values, j, n_j, stride_j, i, n_i, stride_i):
+    """``out[j, i] = values``, where there is such a place."""
+    places = j.to(tl.int64)[:, None] * stride_j + i.to(tl.int64)[None, :] * stride_i
+    inside = (j < n_j)[:, None] & (i < n_i)[None, :]
+    tl.store(out_ptr + places, values.to(out_ptr.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -68,32 +110,19 @@ def weigh_kernel(
             ``"mean"``: times ``scale`` in float32, ties to even; ``"floor"``, ``"half-even"``,
             ``"half-away"``: rounded. All but the first are clamped to ``low`` and ``high``.
     """
-    across, down = tl.cdiv(n_other, LANES), tl.cdiv(n_out, OUTPUTS)
-    program = tl.program_id(0)
-    i = (program % across) * LANES + tl.arange(0, LANES)
-    j = (program // across % down) * OUTPUTS + tl.arange(0, OUTPUTS)
-    plane = program // across // down
-    x_ptr = _plane(x_ptr, plane, channels, x_image, x_channel)
-    out_ptr = _plane(out_ptr, plane, channels, out_image, out_channel)
+    x_ptr, out_ptr, row, column = _placed(
+        x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
+        channels, x_image, x_channel, out_image, out_channel,
+    )  # fmt: skip
+    j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * LANES + tl.arange(0, LANES)
     start = tl.load(start_ptr + j, mask=j < n_out, other=0)
     count = tl.load(count_ptr + j, mask=j < n_out, other=0)
-    lanes = i.to(tl.int64)[None, :] * x_other
-    sums = tl.zeros((OUTPUTS, LANES), SUMS) + begin
-    for k in range(tl.max(count, 0)):
-        used = k < count
-        position = start + k
-        if index_ptr is not None:
-            position = tl.load(index_ptr + position, mask=used, other=0)
-        inside = used[:, None] & (i < n_other)[None, :]
-        pixels = tl.load(x_ptr + position[:, None] * x_axis + lanes, mask=inside, other=0)
-        weights = tl.load(weight_ptr + j.to(tl.int64) * taps + k, mask=used, other=0)
-        products = weights[:, None] * pixels.to(SUMS)
-        if CUT > 0:
-            products = products >> CUT
-        sums += products
-    values = _stored(sums, scale, low, high, RULE).to(out_ptr.dtype.element_ty)
-    places = j.to(tl.int64)[:, None] * out_axis + i.to(tl.int64)[None, :] * out_other
-    tl.store(out_ptr + places, values, mask=(j < n_out)[:, None] & (i < n_other)[None, :])
+    sums = _tap_sums(
+        x_ptr, x_axis, x_other, i, i < n_other, index_ptr, start, count,
+        weight_ptr + j.to(tl.int64) * taps, tl.zeros((OUTPUTS, LANES), SUMS) + begin, CUT,
+    )  # fmt: skip
+    values = _stored(sums, scale, low, high, RULE)
+    _write(out_ptr, values, j, n_out, out_axis, i, n_other, out_other)
 
 
 @triton.jit
@@ -110,13 +139,11 @@ def select_kernel(
         rows_ptr, columns_ptr: int64 ``[n_rows]`` and ``[n_columns]``; ``None``: all, in order.
         x_image, ..., out_column: strides.
     """
-    across, down = tl.cdiv(n_columns, WIDTH), tl.cdiv(n_rows, HEIGHT)
-    program = tl.program_id(0)
-    j = (program % across) * WIDTH + tl.arange(0, WIDTH)
-    i = (program // across % down) * HEIGHT + tl.arange(0, HEIGHT)
-    plane = program // across // down
-    x_ptr = _plane(x_ptr, plane, channels, x_image, x_channel)
-    out_ptr = _plane(out_ptr, plane, channels, out_image, out_channel)
+    x_ptr, out_ptr, down, across = _placed(
+        x_ptr, out_ptr, tl.cdiv(n_rows, HEIGHT), tl.cdiv(n_columns, WIDTH),
+        channels, x_image, x_channel, out_image, out_channel,
+    )  # fmt: skip
+    i, j = down * HEIGHT + tl.arange(0, HEIGHT), across * WIDTH + tl.arange(0, WIDTH)
     row, column = i.to(tl.int64), j.to(tl.int64)
     if rows_ptr is not None:
         row = tl.load(rows_ptr + i, mask=i < n_rows, other=0)
@@ -124,5 +151,4 @@ def select_kernel(
         column = tl.load(columns_ptr + j, mask=j < n_columns, other=0)
     inside = (i < n_rows)[:, None] & (j < n_columns)[None, :]
     pixels = tl.load(x_ptr + row[:, None] * x_row + column[None, :] * x_column, mask=inside)
-    places = i.to(tl.int64)[:, None] * out_row + j.to(tl.int64)[None, :] * out_column
-    tl.store(out_ptr + places, pixels, mask=inside)
+    _write(out_ptr, pixels, i, n_rows, out_row, j, n_columns, out_column)

@@ -1,13 +1,16 @@
 """Launches of the kernels on tensors ``[B, C, H, W]`` of any strides."""
 
-from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from . import tables
 from .kernels import select_kernel, weigh_kernel
+from .products import multiply_kernel, resize_kernel
+from .tables import CHUNK, LINES, Blocks, Weighing
 
 _SUMS = {
     torch.int32: tl.int32,
@@ -17,53 +20,91 @@ _SUMS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Weighing:
-    """A band, and how its sums are formed and stored: see ``weigh_kernel``.
+def resize(x: Tensor, first: Weighing, second: Weighing, out: Tensor) -> bool:
+    """Both axes in one launch; ``False``, and nothing done, where two launches take less time.
 
-    Args:
-        dim: the axis that it resamples, -1 or -2.
-        start, count: int64 ``[n_out]``.
-        weight: ``[n_out, taps]``, contiguous; int32, int64, float32 or float64, as the sums.
-        index: int64, or ``None``.
-        begin, scale, low, high, cut, rule: see there.
+    ``x`` and ``out`` are uint8, float16 or bfloat16; see ``Weighing.multiplies``.
     """
+    one, two = _axis(first), _axis(second)
+    aligns = _align(x, one), _align(x, two)
+    planes = x.shape[0] * x.shape[1]
+    tile = tables.tile(
+        first, second, aligns, x.itemsize, planes, x.shape[two], _processors(x.device)
+    )
+    if tile is not None:
+        resize_tiles(x, first, second, out, tile)
+    return tile is not None
 
-    dim: int
-    start: Tensor
-    count: Tensor
-    weight: Tensor
-    index: Tensor | None
-    rule: str
-    begin: float = 0
-    scale: float = 0
-    low: int = 0
-    high: int = 0
-    cut: int = 0
 
-    def to(self, device: torch.device) -> "Weighing":
-        tensors = (self.start, self.count, self.weight, self.index)
-        start, count, weight, index = (t if t is None else t.to(device) for t in tensors)
-        rest = (self.rule, self.begin, self.scale, self.low, self.high, self.cut)
-        return Weighing(self.dim, start, count, weight, index, *rest)
+def resize_tiles(
+    x: Tensor, first: Weighing, second: Weighing, out: Tensor, tile: tuple[int, int, int]
+) -> None:
+    """Both axes in one launch, by one of ``TILES``."""
+    one, two = _axis(first), _axis(second)
+    whole, (across, down, chunk) = x.dtype == torch.uint8, tile
+    aligns = _align(x, one), _align(x, two)
+    kinds = (torch.int8, torch.int8) if whole else (x.dtype, torch.bfloat16)
+    a = tables.blocks(first, across, aligns[0], chunk, kinds[0], x.device)
+    b = tables.blocks(second, down, aligns[1], chunk, kinds[1], x.device)
+    n_out = out.shape[one], out.shape[two]
+    grid = (_programs(out, n_out[0], across, n_out[1], down),)
+    order = 0, 1, one, two
+    with _on(x.device):
+        resize_kernel[grid](
+            x, out, *_pointers(a, first, whole), *_pointers(b, second, whole), out.shape[1],
+            x.shape[one], n_out[0], a.weight.shape[3], first.weight.shape[1], first.scale,
+            x.shape[two], n_out[1], b.weight.shape[3], second.weight.shape[1], second.scale,
+            *(x.stride(i) for i in order), *(out.stride(i) for i in order),
+            LIMBS_1=a.weight.shape[1], OUTPUTS_1=across, CHUNK_1=chunk, ALIGN_1=aligns[0],
+            LIMBS_2=b.weight.shape[1], OUTPUTS_2=down, CHUNK_2=chunk, ALIGN_2=aligns[1],
+            num_warps=8 if across == 64 else 4, enable_fp_fusion=False,
+        )  # fmt: skip
+
+
+def multiply(x: Tensor, weighing: Weighing, out: Tensor) -> None:
+    """One axis on the matrix units: ``out`` is shaped as ``x`` but along ``weighing.dim``.
+
+    ``x`` is uint8, float16 or bfloat16, and ``out`` like it or float32; see
+    ``Weighing.multiplies``.
+    """
+    axis = _axis(weighing)
+    other, whole, align = 5 - axis, x.dtype == torch.uint8, _align(x, axis)
+    n_out, n_other = out.shape[axis], out.shape[other]
+    lines = out.shape[0] * out.shape[1] * n_other
+    outputs = tables.block(weighing, align, x.itemsize, lines, _processors(x.device))
+    kind = torch.int8 if whole else x.dtype
+    blocks = tables.blocks(weighing, outputs, align, CHUNK, kind, x.device)
+    grid = (_programs(out, n_out, outputs, n_other, LINES),)
+    order = 0, 1, axis, other
+    with _on(x.device):
+        multiply_kernel[grid](
+            x, out, *_pointers(blocks, weighing, whole), out.shape[1],
+            x.shape[axis], n_out, n_other,
+            blocks.weight.shape[3], weighing.weight.shape[1], weighing.scale,
+            *(x.stride(i) for i in order), *(out.stride(i) for i in order),
+            LIMBS=blocks.weight.shape[1], OUTPUTS=outputs, CHUNK=CHUNK, ALIGN=align, LANES=LINES,
+            num_warps=4, enable_fp_fusion=False,
+        )  # fmt: skip
 
 
 def weigh(x: Tensor, weighing: Weighing, out: Tensor) -> None:
-    """One pass: ``out`` is shaped as ``x`` but along ``weighing.dim``."""
-    axis, other = (3, 2) if weighing.dim == -1 else (2, 3)
+    """One axis in the order of the taps: ``out`` is shaped as ``x`` but along ``weighing.dim``."""
+    axis = _axis(weighing)
+    other = 5 - axis
     n_out, n_other = out.shape[axis], out.shape[other]
     # Neighbours in memory are lanes of one program.
     near = out.stride(axis) < out.stride(other)
     outputs, lanes = (64, 16) if near else (16, 64)
     grid = (_programs(out, n_out, outputs, n_other, lanes),)
     order = 0, 1, axis, other
+    start, count, weight, index = _on_device(weighing, x.device)
     with _on(x.device):
         weigh_kernel[grid](
-            x, out, weighing.index, weighing.start, weighing.count, weighing.weight,
-            out.shape[1], n_out, n_other, weighing.weight.shape[1],
+            x, out, index, start, count, weight,
+            out.shape[1], n_out, n_other, weight.shape[1],
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             weighing.begin, weighing.scale, weighing.low, weighing.high,
-            SUMS=_SUMS[weighing.weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
+            SUMS=_SUMS[weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
             OUTPUTS=outputs, LANES=lanes, enable_fp_fusion=False,
         )  # fmt: skip
 
@@ -72,11 +113,48 @@ def select(x: Tensor, rows: Tensor | None, columns: Tensor | None, out: Tensor) 
     """``out[..., i, j] = x[..., rows[i], columns[j]]``; ``None``: all rows or columns, in order."""
     height, width = out.shape[2:]
     grid = (_programs(out, height, 4, width, 128),)
+    rows, columns = (i if i is None else _copied(i, x.device) for i in (rows, columns))
     with _on(x.device):
         select_kernel[grid](
             x, out, rows, columns, out.shape[1], height, width, *x.stride(), *out.stride(),
             HEIGHT=4, WIDTH=128, enable_fp_fusion=False,
         )  # fmt: skip
+
+
+def _axis(weighing: Weighing) -> int:
+    return 4 + weighing.dim
+
+
+def _align(x: Tensor, axis: int) -> int:
+    """Pixels of 16 bytes, where all lines along ``axis`` can be read by so many; else 1."""
+    pixels = 16 // x.itemsize
+    packed = x.stride(axis) == 1 and x.data_ptr() % 16 == 0
+    others = (x.stride(i) for i in range(4) if i != axis and x.shape[i] > 1)
+    return pixels if packed and all(stride % pixels == 0 for stride in others) else 1
+
+
+def _pointers(blocks: Blocks, weighing: Weighing, whole: bool) -> tuple[Tensor | None, ...]:
+    """A band as ``multiply_kernel`` takes it."""
+    taps = (None,) * 3 if whole else _on_device(weighing, blocks.window.device)[:3]
+    return blocks.window, blocks.weight, blocks.bias, *taps
+
+
+@lru_cache(maxsize=256)
+def _on_device(weighing: Weighing, device: torch.device) -> tuple[Tensor | None, ...]:
+    tensors = weighing.start, weighing.count, weighing.weight, weighing.index
+    return tuple(t if t is None else t.to(device) for t in tensors)
+
+
+@lru_cache(maxsize=256)
+def _copied(index: Tensor, device: torch.device) -> Tensor:
+    return index.to(device)
+
+
+@lru_cache(maxsize=16)
+def _processors(device: torch.device) -> int:
+    if device.type != "cuda":  # the interpreter's
+        return 1
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _programs(out: Tensor, n: int, block: int, m: int, lanes: int) -> int:

@@ -2,5 +2,28 @@
 
 import os
 
+import numpy as np
+import pytest
+
 if os.environ.get("TRITON_INTERPRET") != "1":  # ``make test`` runs this folder on its own
     collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(autouse=True)
+def _products_of_bfloat16(monkeypatch):
+    """The interpreter would multiply their bits as whole numbers."""
+    import triton.language as tl
+    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+    plain = InterpreterBuilder.create_dot
+
+    def create_dot(self, *operands_and_rest):
+        a, b, *rest = operands_and_rest
+        if a.dtype.scalar == tl.bfloat16:
+            a, b = (
+                TensorHandle((v.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+                for v in (a, b)
+            )
+        return plain(self, a, b, *rest)
+
+    monkeypatch.setattr(InterpreterBuilder, "create_dot", create_dot)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from engines import bound, by_reference, computed
 
-from torchresample import cpu, gpu, reference
+from torchresample import cpu, gpu
 from torchresample.bands import BOUNDARIES
 from torchresample.ops import _passes
 from torchresample.profiles import PROFILES
@@ -36,31 +37,6 @@ def planned(case, like, method, antialias, dtype):
     place = changes.get("box"), changes.get("window"), changes.get("flip", False), False
     options = method, like, antialias, PROFILES[like].boundary, *place
     return _passes(size, size_out, *options, dtype, channels)
-
-
-def by_reference(x, passes):
-    for step in passes:
-        x = reference.apply_pass(x, step, None)
-    return x
-
-
-def bound(passes, dtype, largest):
-    """Of two orders of summation.
-
-    taps + 1 roundings a pass, each amplified by the weights of the other.
-    """
-    sums = [float(np.abs(step.band.weight).sum(1).max()) for step in passes]
-    taps = sum(step.band.taps + 1 for step in passes)
-    return 2 * taps * torch.finfo(dtype).eps / 2 * np.prod(np.maximum(sums, 1)) * largest
-
-
-def computed(run, x, size, inner):
-    """The result of a program in memory that shows what is not written."""
-    shape = *x.shape[:2], *size
-    out = torch.full((np.prod(shape),), 77, dtype=x.dtype)
-    out = out.as_strided(shape, cpu.packed_strides(shape, inner))
-    run(x, out, inner)
-    return out
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,0 +1,31 @@
+"""What the kernels are compared with, and how near they must come."""
+
+import numpy as np
+import torch
+
+from torchresample import cpu, reference
+
+
+def by_reference(x, passes):
+    for step in passes:
+        x = reference.apply_pass(x, step, None)
+    return x
+
+
+def bound(passes, dtype, largest):
+    """Of two orders of summation.
+
+    taps + 1 roundings a pass, each amplified by the weights of the other.
+    """
+    sums = [float(np.abs(step.band.weight).sum(1).max()) for step in passes]
+    taps = sum(step.band.taps + 1 for step in passes)
+    return 2 * taps * torch.finfo(dtype).eps / 2 * np.prod(np.maximum(sums, 1)) * largest
+
+
+def computed(run, x, size, inner):
+    """The result of a program in memory that shows what is not written."""
+    shape = *x.shape[:2], *size
+    out = torch.full((np.prod(shape),), 77, dtype=x.dtype)
+    out = out.as_strided(shape, cpu.packed_strides(shape, inner))
+    run(x, out, inner)
+    return out

@@ -1,0 +1,135 @@
+"""The matrix units: every tile, both orders of the axes, windows of many chunks, infinities."""
+
+import numpy as np
+import pytest
+import torch
+from engines import bound, by_reference, computed
+
+from torchresample import gpu
+from torchresample.ops import _passes
+from torchresample.triton_kernels import launch, tables
+
+# Size before and after; rows of whole 16 bytes or not, axes in either order (Pillow).
+SIZES = {
+    "down": ((50, 75), (33, 40)),
+    "down, aligned": ((50, 96), (33, 40)),
+    "columns first": ((90, 31), (11, 30)),
+    "columns first, aligned": ((90, 32), (11, 30)),
+    "up": ((20, 17), (70, 75)),
+    "from a few": ((2, 3), (5, 70)),
+    "to a pixel": ((20, 70), (1, 1)),
+    "prime": ((7, 941), (5, 10)),
+}
+
+
+def planned(name, like, dtype, method="lanczos3"):
+    size, size_out = SIZES[name]
+    boundary = None if like == "torch" else "renormalize"
+    return _passes(size, size_out, method, like, True, boundary, None, None, False, False, dtype, 2)
+
+
+def image(rng, name, dtype, inner=False):
+    values = torch.from_numpy(rng.integers(0, 256, (2, 2, *SIZES[name][0]), dtype=np.uint8))
+    x = values.to(dtype) if dtype == torch.uint8 else (values.to(torch.float64) / 255).to(dtype)
+    return x.contiguous(memory_format=torch.channels_last) if inner else x
+
+
+def weighings(passes, dtype):
+    (step,) = gpu.program(passes, dtype).args[0]
+    return [taken.weighing for taken in step.args]
+
+
+def check(result, x, passes):
+    if x.dtype == torch.uint8:
+        assert torch.equal(result, by_reference(x, passes))
+        return
+    exact = by_reference(x.to(torch.float64), passes)
+    # The interpreter cuts bfloat16 off where GPUs round.
+    unit = torch.finfo(x.dtype).eps / (1 if x.dtype == torch.bfloat16 else 2)
+    allowed = unit * exact.abs() + (1 + unit) * bound(passes, torch.float32, 1)
+    assert ((result.to(torch.float64) - exact).abs() <= allowed).all()
+
+
+@pytest.mark.parametrize("tile", tables.TILES)
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("like", ["pillow", "torch"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16])
+def test_both_axes(rng, like, dtype, name, tile):
+    passes = planned(name, like, dtype)
+    x = image(rng, name, dtype, inner=tile[0] == 16)
+    out = torch.full((2, 2, *SIZES[name][1]), 77, dtype=dtype)
+    launch.resize_tiles(x, *weighings(passes, dtype), out, tile)
+    check(out, x, passes)
+
+
+@pytest.mark.parametrize("outputs", tables.BLOCKS)
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16])
+def test_one_axis(rng, monkeypatch, dtype, name, outputs):
+    monkeypatch.setattr(tables, "block", lambda *_: outputs)
+    passes = planned(name, "pillow", dtype)
+    x = image(rng, name, dtype)
+    for step, weighing in zip(passes, weighings(passes, dtype), strict=True):
+        shape = list(x.shape)
+        shape[step.dim] = step.band.n_out
+        out = torch.full(shape, 77, dtype=dtype)
+        launch.multiply(x, weighing, out)
+        check(out, x, [step])
+
+
+def test_two_launches(rng, monkeypatch):
+    """Where they cost less."""
+    monkeypatch.setattr(tables, "tile", lambda *_: None)
+    monkeypatch.setattr(launch, "resize_kernel", None)
+    for dtype in (torch.uint8, torch.float16):
+        passes = planned("down", "pillow", dtype)
+        x = image(rng, "down", dtype)
+        check(computed(gpu.program(passes, dtype), x, SIZES["down"][1], False), x, passes)
+
+
+def _tile(size, size_out, planes, method="lanczos3"):
+    passes = _passes(size, size_out, method, "pillow", True, "renormalize",
+                     None, None, False, False, torch.uint8, 3)  # fmt: skip
+    first, second = weighings(passes, torch.uint8)
+    return tables.tile(first, second, (16, 1), 1, planes, size[0], 132)
+
+
+def test_cost():
+    """Two launches where one would leave processors without work, or read much twice."""
+    assert _tile((6000, 6000), (32, 32), 3) is None
+    for size in ((1080, 1920), (375, 500), (256, 256)):
+        assert _tile(size, (224, 224), 192) is not None
+    assert _tile((224, 224), (448, 448), 768) == (64, 64, 64)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["down", "columns first"])
+def test_infinities_stay_within_their_taps(rng, dtype, name):
+    passes = planned(name, "pillow", dtype)
+    x = image(rng, name, dtype)
+    x[0, 0, 9, 11], x[0, 0, 3, 20], x[1, 1, -1, -1] = torch.inf, -torch.inf, torch.nan
+    result = computed(gpu.program(passes, dtype), x, SIZES[name][1], False)
+    expected = by_reference(x, passes)
+    finite = expected.isfinite()
+    assert 0 < finite.float().mean() < 1
+    torch.testing.assert_close(result[~finite], expected[~finite].to(dtype), equal_nan=True)
+    close = torch.finfo(dtype).eps * (1 + expected[finite].abs())
+    assert ((result[finite] - expected[finite]).abs() <= close).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
+@pytest.mark.parametrize("name", ["down", "up"])
+def test_sums_beyond_half_precision(rng, name):
+    """Between the passes, of which the second makes them smaller."""
+    passes = planned(name, "pillow", torch.float16)
+    largest = torch.finfo(torch.float16).max
+    x = torch.where(image(rng, name, torch.float16) > 0.5, largest, 0.8 * largest).to(torch.float16)
+    between = by_reference(x, passes[:1])
+    assert between.max() > largest
+    result = computed(gpu.program(passes, x.dtype), x, SIZES[name][1], False)
+    expected = by_reference(x.to(torch.float64), passes)
+    within = expected.abs() <= largest
+    assert within.any()
+    error = (result.to(torch.float64) - expected)[within].abs()
+    assert (error <= torch.finfo(x.dtype).eps * largest).all()

@@ -1,0 +1,202 @@
+"""Kernels: bands applied as matrix products on the matrix units, along one axis or both at once.
+
+A band is cut into blocks of neighbouring outputs, each a dense matrix over the window of pixels
+that it reads. The units multiply short numbers only, so that a weight is a sum of limbs, the
+largest first: three of int8 as digits of base 256, or two of float16 or three of bfloat16, each the
+rounded rest of those before. A uint8 pixel is taken as int8 less 128, for which ``bias`` makes up.
+
+The first axis is the one that is resampled first, be it the rows or the columns. Tiles have its
+outputs as rows: so the sums of the first product are an operand of the second.
+"""
+
+import triton
+import triton.language as tl
+
+from .kernels import _placed, _tap_sums, _write
+
+
+@triton.jit
+def _multiplied(
+    pixels, sums, weight_ptr, width, at,
+    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, LEFT: tl.constexpr,
+):  # fmt: skip
+    """``sums`` and the products of a window's pixels from ``at`` on with the first limbs.
+
+    ``pixels`` are ``[CHUNK, lanes]`` with the weights on their ``LEFT``, else ``[lanes, CHUNK]``.
+    """
+    CHUNK: tl.constexpr = pixels.shape[0 if LEFT else 1]
+    weight_ptr += tl.arange(0, OUTPUTS)[:, None] * width + at + tl.arange(0, CHUNK)[None, :]
+    digits: tl.constexpr = pixels.dtype == tl.int8
+    total = tl.zeros_like(sums) if digits else sums
+    for _ in tl.static_range(LIMBS):
+        if digits:
+            total = total << 8
+        weight = tl.load(weight_ptr)
+        if LEFT:
+            total = tl.dot(weight, pixels, total, out_dtype=sums.dtype)
+        else:
+            total = tl.dot(pixels, weight.trans(), total, out_dtype=sums.dtype)
+        weight_ptr += OUTPUTS * width
+    return sums + total if digits else total
+
+
+@triton.jit
+def _window(window_ptr, tile, ALIGN: tl.constexpr):
+    """The first pixel of a block's window, and its length."""
+    start = tl.multiple_of(tl.load(window_ptr + 2 * tile), ALIGN)
+    return start, tl.load(window_ptr + 2 * tile + 1)
+
+
+@triton.jit
+def _first_sums(
+    x_ptr, x_first, x_second, n_first, n_second, second,
+    window_ptr, weight_ptr, bias_ptr, width, tile,
+    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, ALIGN: tl.constexpr,
+):  # fmt: skip
+    """Sums along the first axis, ``[OUTPUTS, lanes]``, at the places ``second`` of the other."""
+    whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8
+    sums = tl.zeros((OUTPUTS, second.shape[0]), tl.int32 if whole else tl.float32)
+    start, length = _window(window_ptr, tile, ALIGN)
+    weight_ptr += tile.to(tl.int64) * LIMBS * OUTPUTS * width
+    lines = x_ptr + second.to(tl.int64)[:, None] * x_second
+    for at in range(0, length, CHUNK):
+        first = start + at + tl.arange(0, CHUNK)
+        inside = (second < n_second)[:, None] & (first < n_first)[None, :]
+        pixels = tl.load(lines + first.to(tl.int64)[None, :] * x_first, mask=inside, other=0)
+        if whole:
+            pixels = (pixels ^ 128).to(tl.int8, bitcast=True)
+        sums = _multiplied(pixels.trans(), sums, weight_ptr, width, at, LIMBS, OUTPUTS, True)
+    if whole:
+        sums += tl.load(bias_ptr + tile * OUTPUTS + tl.arange(0, OUTPUTS))[:, None]
+    return sums
+
+
+@triton.jit
+def _second_sums(between, sums, weight_ptr, width, at, LIMBS: tl.constexpr, OUTPUTS: tl.constexpr):
+    """``sums`` and the products of ``between`` ``[lanes, CHUNK]``, bytes or float32."""
+    if sums.dtype == tl.int32:
+        pixels = (between - 128).to(tl.int8)
+        sums = _multiplied(pixels, sums, weight_ptr, width, at, LIMBS, OUTPUTS, False)
+    else:
+        for taken in tl.static_range(LIMBS):  # products below the last bit are left out
+            part = between.to(tl.bfloat16)
+            sums = _multiplied(part, sums, weight_ptr, width, at, LIMBS - taken, OUTPUTS, False)
+            between -= part.to(tl.float32)
+    return sums
+
+
+@triton.jit
+def _bytes(sums, bits):
+    return tl.minimum(tl.maximum(sums >> bits, 0), 255)
+
+
+@triton.jit
+def _finite(sums):
+    """Whether all are: a NaN or an infinity times the zeros of a block is in all its outputs."""
+    return tl.min((tl.abs(sums) < float("inf")).to(tl.int32)) > 0
+
+
+@triton.jit
+def _taps(start_ptr, count_ptr, weight_ptr, taps, j, n_out):
+    """First pixel and number of the taps of outputs ``j``, and where their weights begin."""
+    start = tl.load(start_ptr + j, mask=j < n_out, other=0)
+    count = tl.load(count_ptr + j, mask=j < n_out, other=0)
+    return start, count, weight_ptr + j.to(tl.int64) * taps
+
+
+@triton.jit(do_not_specialize=["bits"])
+def multiply_kernel(
+    x_ptr, out_ptr, window_ptr, weight_ptr, bias_ptr,
+    tap_start_ptr, tap_count_ptr, tap_weight_ptr,
+    channels, n_in, n_out, n_other, width, taps, bits,
+    x_image, x_channel, x_axis, x_other,
+    out_image, out_channel, out_axis, out_other,
+    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, ALIGN: tl.constexpr,
+    LANES: tl.constexpr,
+):  # fmt: skip
+    """A band along one axis: uint8 in fixed point, or float16 and bfloat16 in float32.
+
+    Args:
+        window_ptr: int32 ``[blocks, 2]``, where each window begins, a multiple of ``ALIGN``, and
+            its length, one of ``CHUNK``.
+        weight_ptr: ``[blocks, LIMBS, OUTPUTS, width]``, zeros past a window.
+        bias_ptr: int32 ``[blocks, OUTPUTS]``, what sums of uint8 start from; else ``None``.
+        tap_start_ptr, tap_count_ptr, tap_weight_ptr: the band as ``weigh_kernel`` takes it, in
+            float32, for tiles with a NaN or an infinity; ``None`` for uint8.
+        x_image, ..., out_other: strides.
+        bits: by which sums of uint8 are shifted down.
+        LANES: places on the other axis.
+    """
+    x_ptr, out_ptr, row, column = _placed(
+        x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
+        channels, x_image, x_channel, out_image, out_channel,
+    )  # fmt: skip
+    j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * LANES + tl.arange(0, LANES)
+    sums = _first_sums(
+        x_ptr, x_axis, x_other, n_in, n_other, i,
+        window_ptr, weight_ptr, bias_ptr, width, row, LIMBS, OUTPUTS, CHUNK, ALIGN,
+    )  # fmt: skip
+    if sums.dtype == tl.int32:
+        sums = _bytes(sums, bits)
+    elif not _finite(sums):
+        start, count, weights = _taps(tap_start_ptr, tap_count_ptr, tap_weight_ptr, taps, j, n_out)
+        sums = _tap_sums(
+            x_ptr, x_axis, x_other, i, i < n_other, None, start, count, weights,
+            tl.zeros_like(sums), 0,
+        )  # fmt: skip
+    _write(out_ptr, sums, j, n_out, out_axis, i, n_other, out_other)
+
+
+@triton.jit(do_not_specialize=["bits_1", "bits_2"])
+def resize_kernel(
+    x_ptr, out_ptr,
+    window_1_ptr, weight_1_ptr, bias_1_ptr, tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr,
+    window_2_ptr, weight_2_ptr, bias_2_ptr, tap_start_2_ptr, tap_count_2_ptr, tap_weight_2_ptr,
+    channels, n_in_1, n_out_1, width_1, taps_1, bits_1, n_in_2, n_out_2, width_2, taps_2, bits_2,
+    x_image, x_channel, x_1, x_2,
+    out_image, out_channel, out_1, out_2,
+    LIMBS_1: tl.constexpr, OUTPUTS_1: tl.constexpr, CHUNK_1: tl.constexpr, ALIGN_1: tl.constexpr,
+    LIMBS_2: tl.constexpr, OUTPUTS_2: tl.constexpr, CHUNK_2: tl.constexpr, ALIGN_2: tl.constexpr,
+):  # fmt: skip
+    """Bands along both axes, one after the other: what ``multiply_kernel`` gives in two launches.
+
+    Arguments as there, for each axis. Between the passes uint8 is uint8, and others are float32,
+    of which the second product takes three limbs of bfloat16, as of its weights.
+    """
+    x_ptr, out_ptr, row, column = _placed(
+        x_ptr, out_ptr, tl.cdiv(n_out_2, OUTPUTS_2), tl.cdiv(n_out_1, OUTPUTS_1),
+        channels, x_image, x_channel, out_image, out_channel,
+    )  # fmt: skip
+    j = column * OUTPUTS_1 + tl.arange(0, OUTPUTS_1)
+    i = row * OUTPUTS_2 + tl.arange(0, OUTPUTS_2)
+    whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8
+    sums = tl.zeros((OUTPUTS_1, OUTPUTS_2), tl.int32 if whole else tl.float32)
+    start, length = _window(window_2_ptr, row, ALIGN_2)
+    weight_2_ptr += row.to(tl.int64) * LIMBS_2 * OUTPUTS_2 * width_2
+    for at in range(0, length, CHUNK_2):
+        between = _first_sums(
+            x_ptr, x_1, x_2, n_in_1, n_in_2, start + at + tl.arange(0, CHUNK_2),
+            window_1_ptr, weight_1_ptr, bias_1_ptr, width_1, column,
+            LIMBS_1, OUTPUTS_1, CHUNK_1, ALIGN_1,
+        )  # fmt: skip
+        if whole:
+            between = _bytes(between, bits_1)
+        sums = _second_sums(between, sums, weight_2_ptr, width_2, at, LIMBS_2, OUTPUTS_2)
+    if whole:
+        sums = _bytes(sums + tl.load(bias_2_ptr + i)[None, :], bits_2)
+    elif not _finite(sums):
+        sums = tl.zeros_like(sums)
+        start_1, count_1, weights_1 = _taps(
+            tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr, taps_1, j, n_out_1
+        )
+        start_2, count_2, weights_2 = _taps(
+            tap_start_2_ptr, tap_count_2_ptr, tap_weight_2_ptr, taps_2, i, n_out_2
+        )
+        for k in range(tl.max(count_2, 0)):
+            used = k < count_2
+            between = _tap_sums(
+                x_ptr, x_1, x_2, start_2 + k, used, None, start_1, count_1, weights_1,
+                tl.zeros_like(sums), 0,
+            )  # fmt: skip
+            sums += tl.load(weights_2 + k, mask=used, other=0)[None, :] * between
+    _write(out_ptr, sums, j, n_out_1, out_1, i, n_out_2, out_2)

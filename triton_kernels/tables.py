@@ -1,0 +1,192 @@
+"""What kernels read beside pixels: bands, and bands cut into blocks for the matrix units."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TILES = ((16, 32, 64), (32, 32, 64), (64, 64, 64), (64, 64, 32))
+"""Outputs of a tile along both axes, and the pixels of a window that are multiplied at once."""
+
+BLOCKS = (16, 32, 64)
+"""Outputs of a block, where one axis is resampled."""
+
+LINES = CHUNK = 64
+"""Lines of such a tile, and the pixels of a window that are multiplied at once."""
+
+PRODUCTS = 90
+"""Products of int8 that a GPU can do while it reads a byte.
+
+Of an H100's data sheet: half of 1e15 a second, by 5.5e12 bytes of its second-level cache.
+"""
+
+STEP, LAUNCH = 2**10, 2**23
+"""Bytes that it can read while a chunk is set up, and while a kernel is launched: estimates."""
+
+MARGIN = 0.75
+"""Two launches take so much less by the estimate, which leaves out much, where they are chosen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weighing:
+    """A band, and how its sums are formed and stored: see ``weigh_kernel``.
+
+    Args:
+        dim: the axis that it resamples, -1 or -2.
+        start, count: int64 ``[n_out]``.
+        weight: ``[n_out, taps]``, contiguous; int32, int64, float32 or float64, as the sums.
+        index: int64, or ``None``.
+        begin, scale, low, high, cut, rule: see there.
+    """
+
+    dim: int
+    start: Tensor
+    count: Tensor
+    weight: Tensor
+    index: Tensor | None
+    rule: str
+    begin: float = 0
+    scale: float = 0
+    low: int = 0
+    high: int = 0
+    cut: int = 0
+
+    def multiplies(self, dtype: torch.dtype) -> bool:
+        """Whether the matrix units have its arithmetic, for pixels of ``dtype``."""
+        if self.index is not None:
+            return False
+        if dtype == torch.uint8:
+            fixed = self.rule == "shift" and self.weight.dtype == torch.int32 and not self.cut
+            limits = (self.low, self.high) == (0, 255)
+            return fixed and limits and bool((self.weight.abs() < 2**23 - 2**15).all())
+        real = self.rule == "keep" and self.weight.dtype == torch.float32
+        return real and dtype in (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """A band for ``multiply_kernel``: see there for the tensors; without ``bias`` for floats."""
+
+    window: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+
+@lru_cache(maxsize=512)
+def windows(weighing: Weighing, outputs: int, align: int, chunk: int) -> np.ndarray:
+    """Where the window of each block of ``outputs`` begins, and its length: ``[2, blocks]``.
+
+    They begin at multiples of ``align``; lengths are rounded up to multiples of ``chunk``.
+    """
+    start, count = weighing.start.numpy(), weighing.count.numpy()
+    edges = np.arange(0, len(start), outputs)
+    end = np.maximum.reduceat(np.where(count > 0, start + count, 0), edges)
+    first = np.minimum.reduceat(np.where(count > 0, start, np.iinfo(np.int64).max), edges)
+    first = np.minimum(first, end) // align * align
+    return np.stack([first, -((first - end) // chunk) * chunk])
+
+
+@lru_cache(maxsize=128)
+def blocks(
+    weighing: Weighing, outputs: int, align: int, chunk: int, dtype: torch.dtype,
+    device: torch.device,
+) -> Blocks:  # fmt: skip
+    """A band on ``device`` with limbs of ``dtype``; otherwise see ``windows``."""
+    window = windows(weighing, outputs, align, chunk)
+    weight, count = weighing.weight.numpy(), weighing.count.numpy()
+    dense = np.zeros((window.shape[1] * outputs, max(window[1].max(), chunk)), weight.dtype)
+    lead = weighing.start.numpy() - np.repeat(window[0], outputs)[: len(count)]
+    for k in range(weight.shape[1]):
+        rows = np.flatnonzero(k < count)
+        dense[rows, lead[rows] + k] = weight[rows, k]
+    bias = None
+    if dtype == torch.int8:
+        sums = dense.sum(1, dtype=np.int64) * 128 + int(weighing.begin)
+        bias = torch.from_numpy(sums).to(torch.int32).to(device)
+    limbs = torch.stack(_limbs(torch.from_numpy(dense), dtype))  # [limbs, outputs, width]
+    limbs = limbs.unflatten(1, (-1, outputs)).transpose(0, 1).contiguous()
+    window = torch.from_numpy(window).T.to(torch.int32).contiguous()
+    return Blocks(window.to(device), limbs.to(device), bias)
+
+
+def _limbs(weight: Tensor, dtype: torch.dtype) -> list[Tensor]:
+    """What adds up to ``weight``, the largest first: see ``products``."""
+    limbs = []
+    if dtype == torch.int8:
+        for _ in range(3):
+            low = (weight + 128) % 256 - 128
+            limbs.insert(0, low.to(dtype))
+            weight = (weight - low) // 256
+        return limbs if limbs[0].any() else limbs[1:]  # those of 16 bits, as torch's are
+    for _ in range(2 if dtype == torch.float16 else 3):
+        limbs.append(weight.to(dtype))
+        weight = weight - limbs[-1].to(weight.dtype)
+    return limbs
+
+
+@lru_cache(maxsize=512)
+def block(weighing: Weighing, align: int, pixel: int, lines: int, processors: int) -> int:
+    """How many outputs the blocks have of a launch that resamples one axis.
+
+    Args:
+        align: see ``windows``.
+        pixel: bytes of one.
+        lines: of pixels, in all planes together.
+        processors: that the GPU has.
+    """
+    arguments = align, pixel, lines, processors
+    return min(BLOCKS, key=lambda outputs: _cost(weighing, outputs, *arguments))
+
+
+@lru_cache(maxsize=512)
+def tile(
+    first: Weighing, second: Weighing, aligns: tuple[int, int], pixel: int, planes: int,
+    lines: int, processors: int,
+) -> tuple[int, int, int] | None:  # fmt: skip
+    """One of ``TILES`` for a launch that resamples both axes; ``None``: two launches cost less.
+
+    ``lines``: of a plane's pixels, which ``first`` resamples. Otherwise as ``block``.
+    """
+
+    def apart(weighing: Weighing, align: int, n: int) -> float:
+        arguments = align, pixel, planes * n, processors
+        return _cost(weighing, block(weighing, *arguments), *arguments)
+
+    costs = [_cost_of_both(first, second, t, aligns, pixel, planes, processors) for t in TILES]
+    two = apart(first, aligns[0], lines) + apart(second, aligns[1], len(first.start)) + LAUNCH
+    return TILES[np.argmin(costs)] if two > MARGIN * min(costs) else None
+
+
+def _cost(
+    weighing: Weighing, outputs: int, align: int, pixel: int, lines: int, processors: int
+) -> float:
+    """Of a launch that resamples one axis, in the time that a byte is read; see ``block``."""
+    lengths, parts = windows(weighing, outputs, align, CHUNK)[1], -(-lines // LINES)
+    line = lengths.sum() * (pixel + outputs * _product(pixel)) + lengths.size * outputs * pixel
+    steps = lengths.sum() // CHUNK
+    return parts * (LINES * line + steps * STEP) * max(1, processors / (lengths.size * parts))
+
+
+def _cost_of_both(
+    first: Weighing, second: Weighing, tile: tuple[int, int, int], aligns: tuple[int, int],
+    pixel: int, planes: int, processors: int,
+) -> float:  # fmt: skip
+    """Of a launch that resamples both axes; see ``tile``."""
+    across, down, chunk = tile
+    lengths, rows = (
+        windows(weighing, outputs, align, chunk)[1]
+        for weighing, outputs, align in zip((first, second), tile, aligns, strict=False)
+    )
+    row = lengths.sum() * (pixel + across * _product(pixel))
+    row += lengths.size * across * down * _product(pixel)
+    steps = (lengths.sum() // chunk + lengths.size) * (rows.sum() // chunk)
+    tiles = lengths.size * rows.size
+    cost = rows.sum() * row + tiles * across * down * pixel + steps * STEP
+    return planes * cost * max(1, processors / (tiles * planes))
+
+
+def _product(pixel: int) -> float:
+    """The time of a product with all limbs: three, for halves at half the speed."""
+    return 3 * pixel / PRODUCTS
