@@ -7,13 +7,14 @@ from typing import Annotated
 
 import tyro
 
-from studies import methods, pretrain, quickstart, speed
+from studies import gpu, methods, pretrain, quickstart, speed
 
 STUDIES = {
     "pretrain": (pretrain.Config, pretrain.run),
     "quickstart": (quickstart.Config, quickstart.run),
     "methods": (methods.Config, methods.run),
     "speed": (speed.Config, speed.run),
+    "gpu": (gpu.Config, gpu.run),
 }
 
 

@@ -91,7 +91,7 @@ def _pillow(method: str, image: np.ndarray, size: Size) -> dict[str, Call]:
 _TORCH = {"bilinear": "bilinear", "bicubic": "bicubic"}
 if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"):  # from torch 2.15 on
     _TORCH["lanczos3"] = "lanczos"
-_VISION = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
+VISION = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 
 
 def _torch(method: str, image: np.ndarray, size: Size) -> dict[str, Call]:
@@ -100,8 +100,8 @@ def _torch(method: str, image: np.ndarray, size: Size) -> dict[str, Call]:
     for kind, x in kinds.items():
         options = {"size": size, "mode": _TORCH[method], "antialias": True}
         calls[f"torch, {kind}"] = partial(F.interpolate, x, **options)
-        if method in _VISION:
-            mode = {"interpolation": _VISION[method], "antialias": True}
+        if method in VISION:
+            mode = {"interpolation": VISION[method], "antialias": True}
             calls[f"torchvision, {kind}"] = partial(v2.functional.resize, x, list(size), **mode)
     for kind, x in kinds.items():
         calls[f"{OURS}, {kind}"] = partial(tr.resize, x, size, method, like="torch")
@@ -110,7 +110,7 @@ def _torch(method: str, image: np.ndarray, size: Size) -> dict[str, Call]:
 
 def _torch_float(method: str, image: np.ndarray, size: Size) -> dict[str, Call]:
     calls = _torch(method, image.astype(np.float32), size)
-    if has("kornia") and method in _VISION:
+    if has("kornia") and method in VISION:
         from kornia.geometry.transform import resize
 
         planes = layouts(image.astype(np.float32))["NCHW"]

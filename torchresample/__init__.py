@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from torchresample.batch import resize_batch
 from torchresample.functional import resize
 from torchresample.profiles import METHODS, PROFILES
 from torchresample.transforms import ImageClassification, RandomResizedCrop, Resize
@@ -13,5 +14,6 @@ __all__ = [
     "RandomResizedCrop",
     "Resize",
     "resize",
+    "resize_batch",
 ]
 __version__ = version("torchresample")

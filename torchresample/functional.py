@@ -24,7 +24,7 @@ from torchresample.checks import (
     listed,
     output_size,
 )
-from torchresample.ops import is_plain, program, resample, result_layout, run_program
+from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
 from torchresample.pil import from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
@@ -123,7 +123,8 @@ def _looked_up(image: Tensor, size: Size, *options) -> tuple | None:
     """
     sides = size if isinstance(size, (tuple, list)) else (size,)
     try:
-        return _planned(image.shape, image.stride(), image.dtype, *options, *sides)
+        layout = image.shape, image.stride(), image.dtype, engine(image)
+        return _planned(*layout, *options, *sides)
     except (TypeError, ValueError):  # the checks of ``resize`` will say why
         return None
 
@@ -133,6 +134,7 @@ def _planned(
     shape: torch.Size,
     strides: tuple[int, ...],
     dtype: torch.dtype,
+    engine: str,
     method: Method,
     like: str,
     antialias: bool | None,
@@ -152,7 +154,7 @@ def _planned(
     new_size, antialias, box = resolved(*arguments)
     options = method, like, antialias, boundary or profile.boundary, box, None, False, False
     channels = shape[-3] if len(shape) > 2 else 1
-    run = program(shape[-2:], new_size, *options, dtype, channels, "cpu")
+    run = program(shape[-2:], new_size, *options, dtype, channels, engine)
     return run, *result_layout(shape, strides, new_size)
 
 
@@ -227,7 +229,8 @@ def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
     dims = tuple(range(-min(image.ndim, 3), 0))
     low, high = image.amin(dims, keepdim=True), image.amax(dims, keepdim=True)
     # NaN is no bound. Copies without it are made where it occurs, or where that cannot be asked.
-    if image.is_floating_point() and not (is_plain(image) and not low.isnan().any()):
+    asked = image.is_cpu and is_plain(image)  # of a GPU, the answer would be waited for
+    if image.is_floating_point() and not (asked and not low.isnan().any()):
         low = image.nan_to_num(math.inf, math.inf, -math.inf).amin(dims, keepdim=True)
         high = image.nan_to_num(-math.inf, math.inf, -math.inf).amax(dims, keepdim=True)
     if boundary == "constant":

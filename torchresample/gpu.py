@@ -25,7 +25,7 @@ from torchresample import cpu
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 if TYPE_CHECKING:
-    from torchresample.triton_kernels.tables import Weighing
+    from torchresample.triton_kernels.tables import Scaling, Weighing
 
 SINGLE = (torch.float16, torch.bfloat16, torch.float32)
 """Types whose sums are formed in float32."""
@@ -76,19 +76,39 @@ def _joined(steps: list[_Step]) -> list[Callable]:
     return [partial(_weigh, step) for step in steps]
 
 
-def _run(steps: list[Callable], x: Tensor, out: Tensor, inner: bool) -> None:
-    if not steps:
+@lru_cache(maxsize=16)
+def scaling(
+    image: torch.dtype, channels: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> "Scaling":
+    """What ``program`` takes for results ``(y / 255 - mean) / std``; floats are not divided."""
+    from torchresample.triton_kernels.tables import Scaling
+
+    table = torch.ones(channels, 3)
+    table[:, 0] = 255 if image == torch.uint8 else 1
+    table[:, 1], table[:, 2] = torch.tensor(mean), torch.tensor(std)
+    return Scaling(table, image)
+
+
+def _run(
+    steps: list[Callable], x: Tensor, out: Tensor, inner: bool, scaling: "Scaling | None" = None
+) -> None:
+    if not steps and scaling is None:
         out.copy_(x)
         return
     x, out = cpu.as_4d(x), cpu.as_4d(out)
-    *first, last = steps
+    *first, last = steps or [partial(_select, None, None)]
     for step in first:
-        x = step(x, None, inner)
-    last(x, out, inner)
+        x = step(x, None, inner, None)
+    last(x, out, inner, scaling)
 
 
 def _select(
-    rows: Tensor | None, columns: Tensor | None, x: Tensor, out: Tensor | None, inner: bool
+    rows: Tensor | None,
+    columns: Tensor | None,
+    x: Tensor,
+    out: Tensor | None,
+    inner: bool,
+    scaling: "Scaling | None",
 ) -> Tensor:
     from torchresample.triton_kernels import launch
 
@@ -96,27 +116,39 @@ def _select(
         h = x.shape[-2] if rows is None else len(rows)
         w = x.shape[-1] if columns is None else len(columns)
         out = _empty(x, (*x.shape[:-2], h, w), x.dtype, inner)
-    word = cpu.WORDS[x.itemsize]
-    launch.select(x.view(word), rows, columns, out.view(word))
+    if scaling is None:  # moved as they are
+        word = cpu.WORDS[x.itemsize]
+        launch.select(x.view(word), rows, columns, None, out.view(word))
+    else:
+        launch.select(x, rows, columns, scaling, out)
     return out
 
 
-def _resize(first: _Step, second: _Step, x: Tensor, out: Tensor, inner: bool) -> None:
+def _resize(
+    first: _Step, second: _Step, x: Tensor, out: Tensor, inner: bool, scaling: "Scaling | None"
+) -> None:
     from torchresample.triton_kernels import launch
 
-    if not launch.resize(x, first.weighing, second.weighing, out):
-        _weigh(second, _weigh(first, x, None, inner), out, inner)
+    bands = first.weighing, second.weighing
+    if not (launch.near(x) and launch.resize(x, *bands, scaling, out)):
+        between = _weigh(first, x, None, inner, None)
+        _weigh(second, between, out, inner, scaling)
 
 
-def _weigh(step: _Step, x: Tensor, out: Tensor | None, inner: bool) -> Tensor:
+def _weigh(
+    step: _Step, x: Tensor, out: Tensor | None, inner: bool, scaling: "Scaling | None"
+) -> Tensor:
     from torchresample.triton_kernels import launch
 
     weighing = step.weighing
+    # Sums of halves that stay float32 are rare: they are not worth more compiled kernels.
+    multiplies = launch.near(x) and weighing.multiplies(x.dtype)
+    multiplies = multiplies and (out is not None or step.store == x.dtype)
     if out is None:
         shape = list(x.shape)
         shape[weighing.dim] = len(weighing.start)
         out = _empty(x, shape, step.store, inner)
-    (launch.multiply if weighing.multiplies(x.dtype) else launch.weigh)(x, weighing, out)
+    (launch.multiply if multiplies else launch.weigh)(x, weighing, scaling, out)
     return out
 
 

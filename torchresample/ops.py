@@ -41,7 +41,7 @@ def is_plain(x: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and type(x) is Tensor
-        and x.is_cpu
+        and (x.is_cpu or x.is_cuda)
         and not (x.requires_grad and torch.is_grad_enabled())
         and forward_ad._current_level < 0
         and not torch.jit.is_tracing()
@@ -80,22 +80,52 @@ def compute(
     Returns:
         A new tensor; channels innermost in memory where they are so in ``x``.
     """
-    run = program(
-        x.shape[-2:],
-        tuple(size),
-        method,
-        like,
-        antialias,
-        boundary,
-        None if box is None else tuple(box),
-        None if window is None else tuple(window),
-        flip,
-        transpose,
-        x.dtype,
-        x.shape[-3] if x.ndim > 2 else 1,
-        "cpu" if x.is_cpu else "gpu" if gpu.serves(x.device) else "torch",
-    )
+    box = None if box is None else tuple(box)
+    window = None if window is None else tuple(window)
+    options = method, like, antialias, boundary, box, window, flip, transpose
+    channels = x.shape[-3] if x.ndim > 2 else 1
+    run = program(x.shape[-2:], tuple(size), *options, x.dtype, channels, engine(x))
     return run_program(x, run, *result_layout(x.shape, x.stride(), size))
+
+
+def engine(x: Tensor) -> str:
+    """What applies passes to ``x``: see ``program``."""
+    if x.is_cpu:
+        return "cpu"
+    return "gpu" if gpu.serves(x.device) else "torch"
+
+
+def scales(x: Tensor, dtype: torch.dtype) -> bool:
+    """Whether ``resample_scaled`` takes ``x`` for a result of ``dtype``."""
+    if x.dtype not in (torch.uint8, *gpu.SINGLE) or dtype not in gpu.SINGLE or x.ndim < 3:
+        return False
+    return is_plain(x) and x.numel() > 0 and engine(x) == "gpu"
+
+
+def resample_scaled(
+    x: Tensor,
+    size: tuple[int, int],
+    *options,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    dtype: torch.dtype,
+    layout: torch.memory_format,
+) -> Tensor:
+    """``(y / 255 - mean) / std`` in float32, of the result ``y`` of ``compute`` ``[..., C, h, w]``.
+
+    In the launch that resamples; of floating images without the division by 255.
+
+    Args:
+        x, size, options: as ``compute`` takes them, without its last argument.
+        mean, std: a value for each channel, or one for all.
+        dtype, layout: of the result.
+    """
+    run = program(x.shape[-2:], size, *options, False, x.dtype, x.shape[-3], "gpu")
+    shape = x.shape[:-3].numel(), x.shape[-3], *size
+    out = torch.empty(shape, dtype=dtype, device=x.device, memory_format=layout)
+    _, _, inner = result_layout(x.shape, x.stride(), size)
+    run(x, out, inner, gpu.scaling(x.dtype, x.shape[-3], mean, std))
+    return out.view(*x.shape[:-3], *shape[1:]) if x.ndim > 4 else out[0] if x.ndim == 3 else out
 
 
 def run_program(

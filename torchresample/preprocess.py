@@ -13,8 +13,9 @@ from torchvision import tv_tensors
 from torchresample import cpu
 from torchresample.checks import check_dense, is_number
 from torchresample.functional import resample_part, resolved
-from torchresample.ops import is_plain
+from torchresample.ops import is_plain, resample_scaled, scales
 from torchresample.pil import load, pixels
+from torchresample.profiles import PROFILES
 
 _PIL_CHANNELS = {"L": 1, "RGB": 3}
 _LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -112,8 +113,7 @@ def prepared(
             x = torch.from_numpy(array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
             # The fourth byte of RGB is none of its channels.
             x = x[: _PIL_CHANNELS[image.mode]]
-            part = _part(x, size, crop, method, like, antialias, box)
-        return _scaled(part, scaling, flip)
+            return _part(x, size, crop, method, like, antialias, box, flip, scaling)
     if not isinstance(image, Tensor):
         raise TypeError(
             "image must be a tensor or a PIL image, "
@@ -121,13 +121,12 @@ def prepared(
         )
     x = image.as_subclass(Tensor) if isinstance(image, tv_tensors.TVTensor) else image
     if scaling is None:
-        return _part(x, size, crop, method, like, antialias, box, flip)
+        return _part(x, size, crop, method, like, antialias, box, flip, None)
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise TypeError(f"image must have dtype uint8 or a floating one, got {image.dtype}")
     if image.ndim < 3:
         raise ValueError(f"image must have shape [..., C, H, W], got {tuple(image.shape)}")
-    part = _part(x, size, crop, method, like, antialias, box)
-    return _scaled(part, scaling, flip)
+    return _part(x, size, crop, method, like, antialias, box, flip, scaling)
 
 
 def _part(
@@ -138,38 +137,61 @@ def _part(
     like: str,
     antialias: bool | None,
     box: tuple[int, int, int, int] | None,
-    flip: bool = False,
+    flip: bool,
+    scaling: Scaling | None,
 ) -> Tensor:
     if box is not None:
         top, left, h, w = box
         x = x[..., top : top + h, left : left + w]
     check_dense(x)
-    (h, w), antialias, _ = resolved(x.shape, x.dtype, size, method, None, like, antialias, None)
+    new_size, antialias, _ = resolved(x.shape, x.dtype, size, method, None, like, antialias, None)
+    window, pads = _window(new_size, crop)
+    if scaling is None:
+        now = flip and not any(pads)
+        part = resample_part(x, new_size, method, like, antialias, window=window, flip=now)
+        part = torch.nn.functional.pad(part, pads) if any(pads) else part
+        return part.flip(-1) if flip and not now else part
+    check_channels(x, scaling)
+    profile = PROFILES[like]
+    if not any(pads) and not profile.clips and scales(x, scaling.dtype):
+        top, left, *part = window or (0, 0, *new_size)
+        options = method, like, antialias, profile.boundary, None, (top, left, *new_size), flip
+        mean, std = (scaling.mean or (0.0,)), (scaling.std or (1.0,))
+        kind = {"dtype": scaling.dtype, "layout": scaling.layout}
+        return resample_scaled(x, tuple(part), *options, mean=mean, std=std, **kind)
+    part = resample_part(x, new_size, method, like, antialias, window=window)
+    part = torch.nn.functional.pad(part, pads) if any(pads) else part
+    return scaled(part, scaling, flip)
+
+
+def _window(
+    size: tuple[int, int], crop: tuple[int, int] | None
+) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+    """``(top, left, h, w)`` of a central crop, and the zeros left, right, above and below it."""
     if crop is None:
-        return resample_part(x, (h, w), method, like, antialias, flip=flip)
-    (top, new_h, above, below), (left, new_w, before, after) = map(centre, (h, w), crop)
-    window = (top, left, new_h, new_w)
-    part = resample_part(x, (h, w), method, like, antialias, window=window)
-    if above or below or before or after:
-        part = torch.nn.functional.pad(part, (before, after, above, below))
-    return part.flip(-1) if flip else part
+        return None, (0, 0, 0, 0)
+    (top, h, above, below), (left, w, before, after) = map(centre, size, crop)
+    return (top, left, h, w), (before, after, above, below)
 
 
-def _scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:
-    """``[..., C, H, W]``: bytes divided by 255, ``(x - mean) / std``.
-
-    Computed in float32, or float64 where that is the dtype of image or result, with the roundings
-    of torchvision's ``ImageClassification``; then mirrored left to right by ``flip``.
-    """
+def check_channels(x: Tensor, scaling: Scaling) -> None:
     mean, dtype, channels = scaling.mean, scaling.dtype, x.shape[-3]
     if mean is not None and len(mean) != 1 and len(mean) != channels:
         raise ValueError(f"mean must have a value per channel of image, {channels}, got {mean}")
     if dtype == torch.uint8 != x.dtype:
         raise TypeError(f"dtype must be floating where image is, got torch.uint8 for {x.dtype}")
-    lead = x.shape[:-3]
+
+
+def scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:
+    """``[..., C, H, W]``: bytes divided by 255, ``(x - mean) / std``.
+
+    Computed in float32, or float64 where that is the dtype of image or result, with the roundings
+    of torchvision's ``ImageClassification``; then mirrored left to right by ``flip``.
+    """
+    dtype, channels, lead = scaling.dtype, x.shape[-3], x.shape[:-3]
     x = x[None] if x.ndim == 3 else x.flatten(0, -4)
     single = x.dtype == torch.uint8 and dtype not in (torch.uint8, torch.float64)
-    if single and x.numel() and is_plain(x):
+    if single and x.numel() and x.is_cpu and is_plain(x):
         out = torch.empty(x.shape, device=x.device)
         cpu.normalise(x, *_constants(channels, scaling), flip, out)
     else:
@@ -187,7 +209,7 @@ def _constants(channels: int, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]
 
 
 def _computed(x: Tensor, scaling: Scaling) -> Tensor:
-    """``_scaled`` in torch operations, for floating images, gradients, compilers and GPUs."""
+    """``scaled`` in torch operations, for floating images, gradients, compilers and GPUs."""
     if scaling.dtype == torch.uint8:
         return x
     wide = torch.float64 if torch.float64 in (x.dtype, scaling.dtype) else torch.float32

@@ -12,7 +12,7 @@ import triton.language as tl
 def _placed(
     x_ptr, out_ptr, down, across, channels, x_image, x_channel, out_image, out_channel
 ):  # fmt: skip
-    """Where this program's planes begin, and which of their ``[down, across]`` tiles it computes.
+    """Where this program's planes begin, their channel, and which ``[down, across]`` tile it is.
 
     Channels come one after the other, as they may share memory.
     """
@@ -21,7 +21,7 @@ def _placed(
     image = (tile // across // down).to(tl.int64)
     x_ptr += image * x_image + channel.to(tl.int64) * x_channel
     out_ptr += image * out_image + channel.to(tl.int64) * out_channel
-    return x_ptr, out_ptr, tile // across % down, tile % across
+    return x_ptr, out_ptr, channel, tile // across % down, tile % across
 
 
 @triton.jit
@@ -50,8 +50,19 @@ def _tap_sums(
 
 
 @triton.jit
-def _write(out_ptr, values, j, n_j, stride_j, i, n_i, stride_i):
-    """``out[j, i] = values``, where there is such a place."""
+def _write(
+    out_ptr, values, j, n_j, stride_j, i, n_i, stride_i, scaling_ptr, channel, IMAGE: tl.constexpr
+):  # fmt: skip
+    """``out[j, i] = values``, where there is such a place.
+
+    Args:
+        scaling_ptr: float32 ``[channels, 3]``: values as ``IMAGE`` has them, divided by the first,
+            less the second, divided by the third; ``None``: values as they are.
+    """
+    if scaling_ptr is not None:
+        scaling_ptr += 3 * channel
+        values = tl.div_rn(values.to(IMAGE).to(tl.float32), tl.load(scaling_ptr))
+        values = tl.div_rn(values - tl.load(scaling_ptr + 1), tl.load(scaling_ptr + 2))
     places = j.to(tl.int64)[:, None] * stride_j + i.to(tl.int64)[None, :] * stride_i
     inside = (j < n_j)[:, None] & (i < n_i)[None, :]
     tl.store(out_ptr + places, values.to(out_ptr.dtype.element_ty), mask=inside)
@@ -88,13 +99,13 @@ def _stored(sums, scale, low, high, RULE: tl.constexpr):
 
 @triton.jit(do_not_specialize=["begin", "scale", "low", "high", "taps"])
 def weigh_kernel(
-    x_ptr, out_ptr, index_ptr, start_ptr, count_ptr, weight_ptr,
+    x_ptr, out_ptr, index_ptr, start_ptr, count_ptr, weight_ptr, scaling_ptr,
     channels, n_out, n_other, taps,
     x_image, x_channel, x_axis, x_other,
     out_image, out_channel, out_axis, out_other,
     begin, scale, low, high,
     SUMS: tl.constexpr, CUT: tl.constexpr, RULE: tl.constexpr,
-    OUTPUTS: tl.constexpr, LANES: tl.constexpr,
+    OUTPUTS: tl.constexpr, LANES: tl.constexpr, IMAGE: tl.constexpr,
 ):  # fmt: skip
     """``out[j] = begin + sum_k weight[j, k] * x[start[j] + k]``, ``k < count[j]``, in that order.
 
@@ -102,6 +113,7 @@ def weigh_kernel(
         index_ptr: int64, the pixel that stands at each position; ``None`` where that is its number.
         start_ptr, count_ptr: int64 ``[n_out]``.
         weight_ptr: ``[n_out, taps]``, of the type ``SUMS``.
+        scaling_ptr, IMAGE: see ``_write``.
         x_image, ..., out_other: strides.
         begin, scale, low, high: what sums start from; see ``RULE``; the least and largest value.
         SUMS: the type of products and sums.
@@ -110,7 +122,7 @@ def weigh_kernel(
             ``"mean"``: times ``scale`` in float32, ties to even; ``"floor"``, ``"half-even"``,
             ``"half-away"``: rounded. All but the first are clamped to ``low`` and ``high``.
     """
-    x_ptr, out_ptr, row, column = _placed(
+    x_ptr, out_ptr, channel, row, column = _placed(
         x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
@@ -122,24 +134,27 @@ def weigh_kernel(
         weight_ptr + j.to(tl.int64) * taps, tl.zeros((OUTPUTS, LANES), SUMS) + begin, CUT,
     )  # fmt: skip
     values = _stored(sums, scale, low, high, RULE)
-    _write(out_ptr, values, j, n_out, out_axis, i, n_other, out_other)
+    _write(
+        out_ptr, values, j, n_out, out_axis, i, n_other, out_other, scaling_ptr, channel, IMAGE
+    )  # fmt: skip
 
 
 @triton.jit
 def select_kernel(
-    x_ptr, out_ptr, rows_ptr, columns_ptr,
+    x_ptr, out_ptr, rows_ptr, columns_ptr, scaling_ptr,
     channels, n_rows, n_columns,
     x_image, x_channel, x_row, x_column,
     out_image, out_channel, out_row, out_column,
-    HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+    HEIGHT: tl.constexpr, WIDTH: tl.constexpr, IMAGE: tl.constexpr,
 ):  # fmt: skip
     """``out[i, j] = x[rows[i], columns[j]]``.
 
     Args:
         rows_ptr, columns_ptr: int64 ``[n_rows]`` and ``[n_columns]``; ``None``: all, in order.
+        scaling_ptr, IMAGE: see ``_write``.
         x_image, ..., out_column: strides.
     """
-    x_ptr, out_ptr, down, across = _placed(
+    x_ptr, out_ptr, channel, down, across = _placed(
         x_ptr, out_ptr, tl.cdiv(n_rows, HEIGHT), tl.cdiv(n_columns, WIDTH),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
@@ -151,4 +166,6 @@ def select_kernel(
         column = tl.load(columns_ptr + j, mask=j < n_columns, other=0)
     inside = (i < n_rows)[:, None] & (j < n_columns)[None, :]
     pixels = tl.load(x_ptr + row[:, None] * x_row + column[None, :] * x_column, mask=inside)
-    _write(out_ptr, pixels, i, n_rows, out_row, j, n_columns, out_column)
+    _write(
+        out_ptr, pixels, i, n_rows, out_row, j, n_columns, out_column, scaling_ptr, channel, IMAGE
+    )  # fmt: skip

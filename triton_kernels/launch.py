@@ -1,5 +1,6 @@
 """Launches of the kernels on tensors ``[B, C, H, W]`` of any strides."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -10,39 +11,50 @@ from torch import Tensor
 from . import tables
 from .kernels import select_kernel, weigh_kernel
 from .products import multiply_kernel, resize_kernel
-from .tables import CHUNK, LINES, Blocks, Weighing
+from .tables import CHUNK, LINES, Blocks, Scaling, Weighing
 
-_SUMS = {
+_TYPES = {
+    torch.uint8: tl.uint8,
     torch.int32: tl.int32,
     torch.int64: tl.int64,
+    torch.float16: tl.float16,
+    torch.bfloat16: tl.bfloat16,
     torch.float32: tl.float32,
     torch.float64: tl.float64,
 }
 
 
-def resize(x: Tensor, first: Weighing, second: Weighing, out: Tensor) -> bool:
+def resize(
+    x: Tensor, first: Weighing, second: Weighing, scaling: Scaling | None, out: Tensor
+) -> bool:
     """Both axes in one launch; ``False``, and nothing done, where two launches take less time.
 
-    ``x`` and ``out`` are uint8, float16 or bfloat16; see ``Weighing.multiplies``.
+    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``Weighing.multiplies``.
     """
     one, two = _axis(first), _axis(second)
-    aligns = _align(x, one), _align(x, two)
+    aligns = _aligns(x, one, two)
     planes = x.shape[0] * x.shape[1]
     tile = tables.tile(
         first, second, aligns, x.itemsize, planes, x.shape[two], _processors(x.device)
     )
     if tile is not None:
-        resize_tiles(x, first, second, out, tile)
+        resize_tiles(x, first, second, scaling, out, tile)
     return tile is not None
 
 
+def near(x: Tensor) -> bool:
+    """Whether the places of a tile's pixels, counted from its first, fit 32 bits."""
+    return CHUNK * (x.stride(2) + x.stride(3)) < 2**31
+
+
 def resize_tiles(
-    x: Tensor, first: Weighing, second: Weighing, out: Tensor, tile: tuple[int, int, int]
-) -> None:
+    x: Tensor, first: Weighing, second: Weighing, scaling: Scaling | None, out: Tensor,
+    tile: tuple[int, int, int],
+) -> None:  # fmt: skip
     """Both axes in one launch, by one of ``TILES``."""
     one, two = _axis(first), _axis(second)
     whole, (across, down, chunk) = x.dtype == torch.uint8, tile
-    aligns = _align(x, one), _align(x, two)
+    aligns = _aligns(x, one, two)
     kinds = (torch.int8, torch.int8) if whole else (x.dtype, torch.bfloat16)
     a = tables.blocks(first, across, aligns[0], chunk, kinds[0], x.device)
     b = tables.blocks(second, down, aligns[1], chunk, kinds[1], x.device)
@@ -51,43 +63,46 @@ def resize_tiles(
     order = 0, 1, one, two
     with _on(x.device):
         resize_kernel[grid](
-            x, out, *_pointers(a, first, whole), *_pointers(b, second, whole), out.shape[1],
+            x, out, *_pointers(a, first, whole), *_pointers(b, second, whole),
+            _table(scaling, x.device), out.shape[1],
             x.shape[one], n_out[0], a.weight.shape[3], first.weight.shape[1], first.scale,
             x.shape[two], n_out[1], b.weight.shape[3], second.weight.shape[1], second.scale,
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             LIMBS_1=a.weight.shape[1], OUTPUTS_1=across, CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=b.weight.shape[1], OUTPUTS_2=down, CHUNK_2=chunk, ALIGN_2=aligns[1],
-            num_warps=8 if across == 64 else 4, enable_fp_fusion=False,
+            IMAGE=_image(scaling), enable_fp_fusion=False,
+            num_warps=8 if across * down * x.itemsize >= 2048 else 4,
         )  # fmt: skip
 
 
-def multiply(x: Tensor, weighing: Weighing, out: Tensor) -> None:
+def multiply(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor) -> None:
     """One axis on the matrix units: ``out`` is shaped as ``x`` but along ``weighing.dim``.
 
-    ``x`` is uint8, float16 or bfloat16, and ``out`` like it or float32; see
-    ``Weighing.multiplies``.
+    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``Weighing.multiplies``.
     """
     axis = _axis(weighing)
-    other, whole, align = 5 - axis, x.dtype == torch.uint8, _align(x, axis)
+    other, whole = 5 - axis, x.dtype == torch.uint8
+    aligns = _aligns(x, axis, other)
     n_out, n_other = out.shape[axis], out.shape[other]
     lines = out.shape[0] * out.shape[1] * n_other
-    outputs = tables.block(weighing, align, x.itemsize, lines, _processors(x.device))
+    outputs = tables.block(weighing, aligns[0], x.itemsize, lines, _processors(x.device))
     kind = torch.int8 if whole else x.dtype
-    blocks = tables.blocks(weighing, outputs, align, CHUNK, kind, x.device)
+    blocks = tables.blocks(weighing, outputs, aligns[0], CHUNK, kind, x.device)
     grid = (_programs(out, n_out, outputs, n_other, LINES),)
     order = 0, 1, axis, other
     with _on(x.device):
         multiply_kernel[grid](
-            x, out, *_pointers(blocks, weighing, whole), out.shape[1],
+            x, out, *_pointers(blocks, weighing, whole), _table(scaling, x.device), out.shape[1],
             x.shape[axis], n_out, n_other,
             blocks.weight.shape[3], weighing.weight.shape[1], weighing.scale,
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
-            LIMBS=blocks.weight.shape[1], OUTPUTS=outputs, CHUNK=CHUNK, ALIGN=align, LANES=LINES,
+            LIMBS=blocks.weight.shape[1], OUTPUTS=outputs, CHUNK=CHUNK, ALIGN=aligns[0],
+            LANES=LINES, ALIGN_LANES=aligns[1], IMAGE=_image(scaling),
             num_warps=4, enable_fp_fusion=False,
         )  # fmt: skip
 
 
-def weigh(x: Tensor, weighing: Weighing, out: Tensor) -> None:
+def weigh(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor) -> None:
     """One axis in the order of the taps: ``out`` is shaped as ``x`` but along ``weighing.dim``."""
     axis = _axis(weighing)
     other = 5 - axis
@@ -100,37 +115,60 @@ def weigh(x: Tensor, weighing: Weighing, out: Tensor) -> None:
     start, count, weight, index = _on_device(weighing, x.device)
     with _on(x.device):
         weigh_kernel[grid](
-            x, out, index, start, count, weight,
+            x, out, index, start, count, weight, _table(scaling, x.device),
             out.shape[1], n_out, n_other, weight.shape[1],
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             weighing.begin, weighing.scale, weighing.low, weighing.high,
-            SUMS=_SUMS[weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
-            OUTPUTS=outputs, LANES=lanes, enable_fp_fusion=False,
+            SUMS=_TYPES[weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
+            OUTPUTS=outputs, LANES=lanes, IMAGE=_image(scaling), enable_fp_fusion=False,
         )  # fmt: skip
 
 
-def select(x: Tensor, rows: Tensor | None, columns: Tensor | None, out: Tensor) -> None:
-    """``out[..., i, j] = x[..., rows[i], columns[j]]``; ``None``: all rows or columns, in order."""
+def select(
+    x: Tensor, rows: Tensor | None, columns: Tensor | None, scaling: Scaling | None, out: Tensor
+) -> None:
+    """``out[..., i, j] = x[..., rows[i], columns[j]]``; ``None``: all rows or columns, in order.
+
+    Where nothing is scaled, both are of one dtype, which may be any that Triton knows.
+    """
     height, width = out.shape[2:]
     grid = (_programs(out, height, 4, width, 128),)
     rows, columns = (i if i is None else _copied(i, x.device) for i in (rows, columns))
     with _on(x.device):
         select_kernel[grid](
-            x, out, rows, columns, out.shape[1], height, width, *x.stride(), *out.stride(),
-            HEIGHT=4, WIDTH=128, enable_fp_fusion=False,
+            x, out, rows, columns, _table(scaling, x.device), out.shape[1], height, width,
+            *x.stride(), *out.stride(),
+            HEIGHT=4, WIDTH=128, IMAGE=_image(scaling), enable_fp_fusion=False,
         )  # fmt: skip
+
+
+def _table(scaling: Scaling | None, device: torch.device) -> Tensor | None:
+    return None if scaling is None else _copied(scaling.table, device)
+
+
+def _image(scaling: Scaling | None) -> tl.dtype | None:
+    return None if scaling is None else _TYPES[scaling.image]
 
 
 def _axis(weighing: Weighing) -> int:
     return 4 + weighing.dim
 
 
-def _align(x: Tensor, axis: int) -> int:
-    """Pixels of 16 bytes, where all lines along ``axis`` can be read by so many; else 1."""
-    pixels = 16 // x.itemsize
-    packed = x.stride(axis) == 1 and x.data_ptr() % 16 == 0
-    others = (x.stride(i) for i in range(4) if i != axis and x.shape[i] > 1)
-    return pixels if packed and all(stride % pixels == 0 for stride in others) else 1
+def _align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:
+    """Pixels of the first of ``sizes``, in bytes, of which all lines along ``axis`` consist.
+
+    1 where they consist of none, or their pixels are apart.
+    """
+    if x.stride(axis) != 1:
+        return 1
+    lines = (x.stride(i) for i in range(4) if i != axis and x.shape[i] > 1)
+    unit = math.gcd(x.data_ptr(), x.itemsize * math.gcd(x.shape[axis], *lines))
+    return next((size // x.itemsize for size in sizes if unit % size == 0), 1)
+
+
+def _aligns(x: Tensor, first: int, second: int) -> tuple[int, int]:
+    """``_align`` along the axis that is resampled first, and along the other one."""
+    return _align(x, first, (16, 4)), _align(x, second, (16,))
 
 
 def _pointers(blocks: Blocks, weighing: Weighing, whole: bool) -> tuple[Tensor | None, ...]:

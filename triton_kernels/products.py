@@ -48,26 +48,62 @@ def _window(window_ptr, tile, ALIGN: tl.constexpr):
 
 
 @triton.jit
-def _first_sums(
-    x_ptr, x_first, x_second, n_first, n_second, second,
-    window_ptr, weight_ptr, bias_ptr, width, tile,
-    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, ALIGN: tl.constexpr,
+def _places(left, LENGTH: tl.constexpr, ALIGN: tl.constexpr):
+    """``[LENGTH]`` places of which ``left`` remain, in groups of ``ALIGN``; then the last again.
+
+    Masks in place of what is read again would take too many registers.
+    """
+    k = tl.arange(0, LENGTH)
+    if ALIGN == 1:
+        k = tl.minimum(k, left - 1)
+    else:
+        k = tl.minimum(k // ALIGN, left // ALIGN - 1) * ALIGN + k % ALIGN
+        k = tl.max_contiguous(tl.multiple_of(k, ALIGN), ALIGN)
+    return k
+
+
+@triton.jit
+def _pixels(
+    x_ptr, first, second, n_first, n_second, x_first, x_second,
+    CHUNK: tl.constexpr, LANES: tl.constexpr, ALIGN: tl.constexpr, ALIGN_LANES: tl.constexpr,
 ):  # fmt: skip
-    """Sums along the first axis, ``[OUTPUTS, lanes]``, at the places ``second`` of the other."""
+    """Pixels ``[LANES, CHUNK]`` from the places ``second`` and ``first`` on."""
+    # Places within a tile fit 32 bits, see ``launch``; those of tiles need not.
+    x_ptr += first.to(tl.int64) * x_first + second.to(tl.int64) * x_second
+    SIZE: tl.constexpr = x_ptr.dtype.element_ty.primitive_bitwidth // 8
+    x_ptr = tl.multiple_of(x_ptr, max(ALIGN, ALIGN_LANES) * SIZE)
+    # Products with a constant tell the compiler what is known of them.
+    if ALIGN > 1:
+        x_second = x_second // ALIGN * ALIGN
+    if ALIGN_LANES > 1:
+        x_first = x_first // ALIGN_LANES * ALIGN_LANES
+    k, i = _places(n_first - first, CHUNK, ALIGN), _places(n_second - second, LANES, ALIGN_LANES)
+    pixels = tl.load(x_ptr + i[:, None] * x_second + k[None, :] * x_first)
+    if pixels.dtype == tl.uint8:
+        pixels = (pixels ^ 128).to(tl.int8, bitcast=True)
+    return pixels
+
+
+@triton.jit
+def _first_sums(
+    x_ptr, n_first, n_second, x_first, x_second, second,
+    window_ptr, weight_ptr, bias_ptr, width, block,
+    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, LANES: tl.constexpr,
+    ALIGN: tl.constexpr, ALIGN_LANES: tl.constexpr,
+):  # fmt: skip
+    """Sums along the first axis, ``[OUTPUTS, LANES]``, from ``second`` on along the other one."""
     whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8
-    sums = tl.zeros((OUTPUTS, second.shape[0]), tl.int32 if whole else tl.float32)
-    start, length = _window(window_ptr, tile, ALIGN)
-    weight_ptr += tile.to(tl.int64) * LIMBS * OUTPUTS * width
-    lines = x_ptr + second.to(tl.int64)[:, None] * x_second
+    sums = tl.zeros((OUTPUTS, LANES), tl.int32 if whole else tl.float32)
+    start, length = _window(window_ptr, block, ALIGN)
+    weight_ptr += block.to(tl.int64) * LIMBS * OUTPUTS * width
     for at in range(0, length, CHUNK):
-        first = start + at + tl.arange(0, CHUNK)
-        inside = (second < n_second)[:, None] & (first < n_first)[None, :]
-        pixels = tl.load(lines + first.to(tl.int64)[None, :] * x_first, mask=inside, other=0)
-        if whole:
-            pixels = (pixels ^ 128).to(tl.int8, bitcast=True)
+        pixels = _pixels(
+            x_ptr, start + at, second, n_first, n_second, x_first, x_second,
+            CHUNK, LANES, ALIGN, ALIGN_LANES,
+        )  # fmt: skip
         sums = _multiplied(pixels.trans(), sums, weight_ptr, width, at, LIMBS, OUTPUTS, True)
     if whole:
-        sums += tl.load(bias_ptr + tile * OUTPUTS + tl.arange(0, OUTPUTS))[:, None]
+        sums += tl.load(bias_ptr + block * OUTPUTS + tl.arange(0, OUTPUTS))[:, None]
     return sums
 
 
@@ -107,34 +143,38 @@ def _taps(start_ptr, count_ptr, weight_ptr, taps, j, n_out):
 @triton.jit(do_not_specialize=["bits"])
 def multiply_kernel(
     x_ptr, out_ptr, window_ptr, weight_ptr, bias_ptr,
-    tap_start_ptr, tap_count_ptr, tap_weight_ptr,
+    tap_start_ptr, tap_count_ptr, tap_weight_ptr, scaling_ptr,
     channels, n_in, n_out, n_other, width, taps, bits,
     x_image, x_channel, x_axis, x_other,
     out_image, out_channel, out_axis, out_other,
     LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, ALIGN: tl.constexpr,
-    LANES: tl.constexpr,
+    LANES: tl.constexpr, ALIGN_LANES: tl.constexpr, IMAGE: tl.constexpr,
 ):  # fmt: skip
     """A band along one axis: uint8 in fixed point, or float16 and bfloat16 in float32.
 
     Args:
-        window_ptr: int32 ``[blocks, 2]``, where each window begins, a multiple of ``ALIGN``, and
-            its length, one of ``CHUNK``.
+        window_ptr: int32 ``[blocks, 2]``, where each window begins, and its length.
         weight_ptr: ``[blocks, LIMBS, OUTPUTS, width]``, zeros past a window.
         bias_ptr: int32 ``[blocks, OUTPUTS]``, what sums of uint8 start from; else ``None``.
         tap_start_ptr, tap_count_ptr, tap_weight_ptr: the band as ``weigh_kernel`` takes it, in
             float32, for tiles with a NaN or an infinity; ``None`` for uint8.
+        scaling_ptr, IMAGE: see ``_write``.
         x_image, ..., out_other: strides.
         bits: by which sums of uint8 are shifted down.
-        LANES: places on the other axis.
+        CHUNK: divides the lengths of windows.
+        ALIGN: divides ``n_in``, the places where windows begin and, where it is more than 1,
+            other strides than ``x_axis``, which is 1.
+        LANES, ALIGN_LANES: places of a program on the other axis, and as ``ALIGN`` there.
     """
-    x_ptr, out_ptr, row, column = _placed(
+    x_ptr, out_ptr, channel, row, column = _placed(
         x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
     j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * LANES + tl.arange(0, LANES)
     sums = _first_sums(
-        x_ptr, x_axis, x_other, n_in, n_other, i,
-        window_ptr, weight_ptr, bias_ptr, width, row, LIMBS, OUTPUTS, CHUNK, ALIGN,
+        x_ptr, n_in, n_other, x_axis, x_other, column * LANES,
+        window_ptr, weight_ptr, bias_ptr, width, row,
+        LIMBS, OUTPUTS, CHUNK, LANES, ALIGN, ALIGN_LANES,
     )  # fmt: skip
     if sums.dtype == tl.int32:
         sums = _bytes(sums, bits)
@@ -144,7 +184,7 @@ def multiply_kernel(
             x_ptr, x_axis, x_other, i, i < n_other, None, start, count, weights,
             tl.zeros_like(sums), 0,
         )  # fmt: skip
-    _write(out_ptr, sums, j, n_out, out_axis, i, n_other, out_other)
+    _write(out_ptr, sums, j, n_out, out_axis, i, n_other, out_other, scaling_ptr, channel, IMAGE)
 
 
 @triton.jit(do_not_specialize=["bits_1", "bits_2"])
@@ -152,18 +192,20 @@ def resize_kernel(
     x_ptr, out_ptr,
     window_1_ptr, weight_1_ptr, bias_1_ptr, tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr,
     window_2_ptr, weight_2_ptr, bias_2_ptr, tap_start_2_ptr, tap_count_2_ptr, tap_weight_2_ptr,
-    channels, n_in_1, n_out_1, width_1, taps_1, bits_1, n_in_2, n_out_2, width_2, taps_2, bits_2,
+    scaling_ptr, channels,
+    n_in_1, n_out_1, width_1, taps_1, bits_1, n_in_2, n_out_2, width_2, taps_2, bits_2,
     x_image, x_channel, x_1, x_2,
     out_image, out_channel, out_1, out_2,
     LIMBS_1: tl.constexpr, OUTPUTS_1: tl.constexpr, CHUNK_1: tl.constexpr, ALIGN_1: tl.constexpr,
     LIMBS_2: tl.constexpr, OUTPUTS_2: tl.constexpr, CHUNK_2: tl.constexpr, ALIGN_2: tl.constexpr,
+    IMAGE: tl.constexpr,
 ):  # fmt: skip
     """Bands along both axes, one after the other: what ``multiply_kernel`` gives in two launches.
 
     Arguments as there, for each axis. Between the passes uint8 is uint8, and others are float32,
     of which the second product takes three limbs of bfloat16, as of its weights.
     """
-    x_ptr, out_ptr, row, column = _placed(
+    x_ptr, out_ptr, channel, row, column = _placed(
         x_ptr, out_ptr, tl.cdiv(n_out_2, OUTPUTS_2), tl.cdiv(n_out_1, OUTPUTS_1),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
@@ -175,9 +217,9 @@ def resize_kernel(
     weight_2_ptr += row.to(tl.int64) * LIMBS_2 * OUTPUTS_2 * width_2
     for at in range(0, length, CHUNK_2):
         between = _first_sums(
-            x_ptr, x_1, x_2, n_in_1, n_in_2, start + at + tl.arange(0, CHUNK_2),
+            x_ptr, n_in_1, n_in_2, x_1, x_2, start + at,
             window_1_ptr, weight_1_ptr, bias_1_ptr, width_1, column,
-            LIMBS_1, OUTPUTS_1, CHUNK_1, ALIGN_1,
+            LIMBS_1, OUTPUTS_1, CHUNK_1, CHUNK_2, ALIGN_1, ALIGN_2,
         )  # fmt: skip
         if whole:
             between = _bytes(between, bits_1)
@@ -199,4 +241,4 @@ def resize_kernel(
                 tl.zeros_like(sums), 0,
             )  # fmt: skip
             sums += tl.load(weights_2 + k, mask=used, other=0)[None, :] * between
-    _write(out_ptr, sums, j, n_out_1, out_1, i, n_out_2, out_2)
+    _write(out_ptr, sums, j, n_out_1, out_1, i, n_out_2, out_2, scaling_ptr, channel, IMAGE)

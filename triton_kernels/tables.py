@@ -7,10 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TILES = ((16, 32, 64), (32, 32, 64), (64, 64, 64), (64, 64, 32))
-"""Outputs of a tile along both axes, and the pixels of a window that are multiplied at once."""
+TILES = {
+    1: ((16, 32, 64), (32, 32, 64), (64, 64, 64), (64, 64, 32)),
+    2: ((16, 32, 64), (32, 32, 64), (64, 64, 32)),
+}
+"""By bytes of a pixel: outputs of a tile along both axes, and how much of a window is multiplied
+at once. With larger ones registers run out."""
 
-BLOCKS = (16, 32, 64)
+BLOCKS = (16, 64)
 """Outputs of a block, where one axis is resampled."""
 
 LINES = CHUNK = 64
@@ -72,6 +76,18 @@ class Blocks:
     window: Tensor
     weight: Tensor
     bias: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """What becomes of a result, of the dtype ``image``, before it is stored.
+
+    ``table``: float32 ``[channels, 3]``, by which values are divided, what is taken off, and by
+    which that is divided.
+    """
+
+    table: Tensor
+    image: torch.dtype
 
 
 @lru_cache(maxsize=512)
@@ -154,9 +170,10 @@ def tile(
         arguments = align, pixel, planes * n, processors
         return _cost(weighing, block(weighing, *arguments), *arguments)
 
-    costs = [_cost_of_both(first, second, t, aligns, pixel, planes, processors) for t in TILES]
+    tiles = TILES[pixel]
+    costs = [_cost_of_both(first, second, t, aligns, pixel, planes, processors) for t in tiles]
     two = apart(first, aligns[0], lines) + apart(second, aligns[1], len(first.start)) + LAUNCH
-    return TILES[np.argmin(costs)] if two > MARGIN * min(costs) else None
+    return tiles[np.argmin(costs)] if two > MARGIN * min(costs) else None
 
 
 def _cost(

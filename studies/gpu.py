@@ -1,0 +1,299 @@
+"""A GPU's time for a resize, beside a copy and torch's operations, and whether it is the CPU's."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from matplotlib.figure import Figure
+from torch import Tensor
+from torchvision.transforms import v2
+
+import torchresample as tr
+from studies import report
+from studies.providers import MEAN, OURS, STD, VISION
+from studies.run import Cell, Run
+from studies.speed import SHUFFLE, parse
+
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+DTYPES = {"uint8": torch.uint8, "bfloat16": torch.bfloat16, "float32": torch.float32}
+REPEATS = 20
+"""Backward passes that have to agree."""
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Cases of one kind of call: batches, as ``"64x"`` and a size of ``studies.speed``."""
+
+    dtypes: tuple[str, ...]
+    layouts: tuple[str, ...]
+    methods: tuple[str, ...]
+    batches: tuple[str, ...]
+
+
+_DOWN, _PHOTOGRAPHS, _UP = "64 1080x1920:224x224", "256 375x500:224x224", "256 224x224:448x448"
+_FLOATS = ("bfloat16", "float32"), ("NCHW",), ("bilinear", "bicubic"), (_DOWN, _PHOTOGRAPHS, _UP)
+COMPARISONS = {
+    "resize": Comparison(
+        ("uint8",), tuple(LAYOUTS), ("bilinear", "bicubic", "lanczos3"), (_DOWN, _PHOTOGRAPHS, _UP)
+    ),
+    "forward": Comparison(*_FLOATS),
+    "backward": Comparison(*_FLOATS),
+    "evaluation": Comparison(("uint8",), tuple(LAYOUTS), ("bilinear",), (_PHOTOGRAPHS,)),
+    "same as on the CPU": Comparison(
+        ("uint8",), tuple(LAYOUTS), tuple(tr.PROFILES), ("2 375x500:224x224", "2 64x48:131x200")
+    ),
+    "deterministic": Comparison(*_FLOATS),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Time per call on batches of a GPU: torchresample, torch, torchvision and a copy, in turns."""
+
+    device: str = "cuda"
+    """Where; on "cpu" the same calls run, for trying the study out."""
+    comparisons: tuple[str, ...] = tuple(COMPARISONS)
+    """What to measure, or to check; see ``studies/gpu.py``."""
+    dtypes: tuple[str, ...] = tuple(DTYPES)
+    """Of what images; a CPU lacks torch's bfloat16."""
+    share: int = 1
+    """By which batches are divided."""
+    rounds: int = 5
+    """Turns, in random order, in each of which a call is timed for a tenth of a second."""
+    seed: int = 0
+    """Of the images, which are noise."""
+
+
+def check(config: Config) -> None:
+    """Refuse what cannot be measured, before anything is written."""
+    if unknown := set(config.comparisons) - set(COMPARISONS):
+        raise ValueError(
+            f"comparisons: expected of {', '.join(COMPARISONS)}, got {sorted(unknown)}"
+        )
+    if unknown := set(config.dtypes) - set(DTYPES):
+        raise ValueError(f"dtypes: expected of {', '.join(DTYPES)}, got {sorted(unknown)}")
+    if config.rounds < 1 or config.share < 1 or not cases(config):
+        raise ValueError(
+            f"rounds, share, comparisons of dtypes: expected at least 1 of each, got {config}"
+        )
+    kind = torch.device(config.device).type
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device: expected one that is there, got {config.device!r}")
+    if kind not in ("cuda", "cpu"):
+        raise ValueError(f"device: expected cuda or cpu, got {config.device!r}")
+
+
+def cases(config: Config) -> list[Cell]:
+    return [
+        {"comparison": name, "dtype": dtype, "layout": layout, "method": method, "batch": batch}
+        for name in config.comparisons
+        for batch in COMPARISONS[name].batches
+        for dtype in COMPARISONS[name].dtypes
+        if dtype in config.dtypes
+        for method in COMPARISONS[name].methods
+        for layout in COMPARISONS[name].layouts
+    ]
+
+
+def images(config: Config, key: Cell) -> tuple[Tensor, tuple[int, int]]:
+    """A batch on the device, and the size wanted."""
+    count, size = key["batch"].split()
+    before, after = parse(size)
+    generator = torch.Generator().manual_seed(config.seed)
+    shape = max(int(count) // config.share, 1), 3, *before
+    x = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(config.device)
+    x = x.contiguous(memory_format=LAYOUTS[key["layout"]])
+    return (x if key["dtype"] == "uint8" else (x / 255).to(DTYPES[key["dtype"]])), after
+
+
+def _resize(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
+    calls = {OURS: partial(tr.resize, x, size, method, like="torch")}
+    calls[f"{OURS}, like Pillow"] = partial(tr.resize, x, size, method)
+    if method in VISION:
+        mode = {"interpolation": VISION[method], "antialias": True}
+        calls["torchvision"] = partial(v2.functional.resize, x, list(size), **mode)
+    return calls
+
+
+def _forward(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
+    return {
+        OURS: partial(tr.resize, x, size, method, like="torch"),
+        "torch": partial(F.interpolate, x, size, mode=method, antialias=True),
+    }
+
+
+def _backward(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
+    calls = {}
+    for name, call in _forward(x.requires_grad_(), size, method).items():
+        y = call()
+        calls[name] = partial(torch.autograd.grad, y, x, torch.ones_like(y), retain_graph=True)
+    return calls
+
+
+def _evaluation(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
+    def operations(x):
+        y = F.interpolate(x.float(), (256, 256), mode=method, antialias=True)
+        y = v2.functional.center_crop(y.clamp(0, 255).round(), list(size))
+        mean, std = (y.new_tensor(values)[:, None, None] for values in (MEAN, STD))
+        return (y / 255 - mean) / std
+
+    return {
+        OURS: partial(tr.ImageClassification(size[0], (256, 256), method, like="torch"), x),
+        "torch.compile": partial(torch.compile(operations), x),
+    }
+
+
+TIMED = {
+    "resize": _resize,
+    "forward": _forward,
+    "backward": _backward,
+    "evaluation": _evaluation,
+}
+
+
+def milliseconds(call: Call, on_gpu: bool) -> list[float]:
+    """Of some calls, for a tenth of a second; on a GPU each finds its cache without the images."""
+    if on_gpu:
+        from triton.testing import do_bench
+
+        return do_bench(call, warmup=10, rep=100, return_mode="all")
+    call()
+    began = time.perf_counter()
+    call()
+    return [1e3 * (time.perf_counter() - began)]
+
+
+def timed(config: Config, key: Cell) -> Cell:
+    """Times of one case: provider -> quantiles; and how many bytes have to be moved."""
+    x, size = images(config, key)
+    on_gpu = x.is_cuda
+    providers = TIMED[key["comparison"]](x, size, key["method"])
+    result = next(iter(providers.values()))()
+    result = result[0] if isinstance(result, tuple) else result
+    moved = x.nbytes + result.nbytes
+    if key["comparison"] == "backward":  # which reads what is shaped as the forward's result
+        moved = x.nbytes * (1 + size[0] * size[1] / (x.shape[-2] * x.shape[-1]))
+    source = torch.ones(int(moved) // 2, dtype=torch.uint8, device=config.device)
+    providers["copy"] = partial(torch.empty_like(source).copy_, source)
+    times: dict[str, list[float]] = {name: [] for name in providers}
+    order, shuffle = list(providers), np.random.default_rng(SHUFFLE).shuffle
+    for call in providers.values():
+        call()
+    for _ in range(config.rounds):
+        shuffle(order)
+        for name in order:
+            times[name] += milliseconds(providers[name], on_gpu)
+    quantiles = {name: np.percentile(t, (20, 50, 80)).tolist() for name, t in times.items()}
+    return {"moved": moved, "times": quantiles, "failures": None}
+
+
+def same_as_on_the_cpu(config: Config, key: Cell) -> Cell:
+    """The methods of a profile whose bytes differ between the device and the CPU."""
+    x, size = images(config, key)
+    failures, like = [], key["method"]
+    for method, spec in tr.PROFILES[like].methods.items():
+        for antialias in spec.antialias:
+            options = {"like": like, "antialias": antialias}
+            result = tr.resize(x, size, method, **options).cpu()
+            if not torch.equal(result, tr.resize(x.cpu(), size, method, **options)):
+                failures.append(f"{method}, antialias={antialias}")
+    return {"moved": 0, "times": {}, "failures": failures}
+
+
+def deterministic(config: Config, key: Cell) -> Cell:
+    """Whether gradients of one case are the same bits every time."""
+    x, size = images(config, key)
+    x = x[:8].requires_grad_()
+    y = tr.resize(x, size, key["method"], like="torch")
+    weights = torch.rand_like(y)
+    first, *rest = (
+        torch.autograd.grad(y, x, weights, retain_graph=True)[0] for _ in range(REPEATS)
+    )
+    failures = [str(i) for i, other in enumerate(rest) if not torch.equal(first, other)]
+    return {"moved": 0, "times": {}, "failures": failures}
+
+
+CHECKS = {"same as on the CPU": same_as_on_the_cpu, "deterministic": deterministic}
+
+
+def measure(config: Config, key: Cell) -> Cell:
+    cell = CHECKS.get(key["comparison"], timed)(config, key)
+    return cell | {"triton": metadata.version("triton")}
+
+
+def to_frame(cells: list[Cell]) -> pd.DataFrame:
+    """A row per case and provider; ``ratio`` is its time over that of torchresample."""
+    rows = []
+    for cell in cells:
+        times = dict(cell["times"])
+        rest = {k: v for k, v in cell.items() if k not in ("times", "failures", "threads")}
+        if cell["failures"] is not None:
+            rows.append({"provider": OURS, "failures": "; ".join(cell["failures"])} | rest)
+            continue
+        (_, copy, _), (_, ours, _) = times.pop("copy"), times[OURS]
+        for name, (p20, p50, p80) in times.items():
+            numbers = {"p20_ms": p20, "median_ms": p50, "p80_ms": p80, "ratio": p50 / ours}
+            numbers |= {"share_of_copy": copy / p50}
+            numbers |= {"gigabytes_per_second": cell["moved"] / p50 / 1e6}
+            rows.append({"provider": name} | numbers | rest)
+    return pd.DataFrame(rows)
+
+
+def sections(frame: pd.DataFrame) -> list[report.Section]:
+    """A table per comparison; of checks, what failed."""
+    found = []
+    for name, rows in frame.groupby("comparison", sort=False):
+        if name in CHECKS:
+            bad = rows[rows.failures != ""]
+            lines = [f"{r.method}, {r.layout}, {r.batch}: {r.failures}" for r in bad.itertuples()]
+            lines = lines or [f"{len(rows)} of {len(rows)} cases pass."]
+            found.append(report.Section(name, sentences=lines))
+            continue
+        text = rows.assign(
+            text=[
+                f"{r.median_ms:.3f} {r.ratio:.2f}x {100 * r.share_of_copy:.0f}%"
+                for r in rows.itertuples()
+            ]
+        )
+        index = ["batch", "dtype", "method", "layout"]
+        wide = text.pivot(index=index, columns="provider", values="text")
+        heading = f"{name}: ms, time / torchresample's, time of a copy of those bytes / time"
+        found.append(report.Section(heading, wide.fillna("").to_string()))
+    return found
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """The time of a copy over the time of every case."""
+    figure = Figure((7, 6), layout="constrained")
+    axes = figure.subplots()
+    if "share_of_copy" in frame:
+        frame = frame.dropna(subset="share_of_copy")
+        columns = ["comparison", "batch", "dtype", "method", "layout"]
+        places = frame[columns].agg(", ".join, axis=1)
+        for i, (name, rows) in enumerate(frame.groupby("provider", sort=False)):
+            at = pd.factorize(places)[0][frame.provider == name]
+            axes.plot(rows.share_of_copy, at, ls="", label=name, **report.style(i))
+        axes.set_yticks(range(places.nunique()), places.unique(), fontsize=5)
+        axes.legend()
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("time of a copy / time")
+    return figure
+
+
+def run(config: Config) -> Path:
+    """Measure, check, and write the report; returns the run folder."""
+    check(config)
+    record = Run("gpu", config, {})
+    frame = to_frame(record.finish(cases(config), partial(measure, config)))
+    report.write(record.folder, frame, draw(frame), sections(frame))
+    return record.folder

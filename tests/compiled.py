@@ -1,0 +1,247 @@
+"""The kernels compiled without a GPU, and what the machine code contains.
+
+``python tests/compiled.py`` writes ``tests/kernels.csv``, which ``test_kernels`` compares with.
+"""
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+import torch
+import triton
+import triton.backends.nvidia
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from torchresample import cpu, gpu
+from torchresample.ops import _passes
+from torchresample.profiles import PROFILES
+from torchresample.triton_kernels import kernels, launch, products, tables
+
+TABLE = Path(__file__).parent / "kernels.csv"
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+DTYPES = (
+    *(torch.uint8, torch.int16, torch.uint16, torch.int32),
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+)
+TYPES = {
+    **{getattr(torch, f"uint{n}"): f"u{n}" for n in (8, 16)},
+    **{getattr(torch, f"int{n}"): f"i{n}" for n in (8, 16, 32, 64)},
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.float32: "fp32",
+    torch.float64: "fp64",
+}
+SIZES = (((20, 30), (9, 44)), ((20, 30), (10, 15)), ((21, 30), (7, 10)))
+SCALED = (
+    *((torch.uint8, torch.float32), (torch.uint8, torch.bfloat16)),
+    *((torch.bfloat16, torch.bfloat16), (torch.float32, torch.float32)),
+)
+# Lines of whole 16 bytes, 4 bytes or neither, and the columns first (Pillow).
+PRODUCTS = (
+    *(((90, 160), (48, 80)), ((90, 164), (48, 80)), ((91, 159), (45, 77))),
+    ((240, 64), (80, 32)),
+)
+
+
+class Variant(NamedTuple):
+    """A kernel, and what Triton compiles it for: as it does for the first such launch."""
+
+    kernel: triton.JITFunction
+    types: tuple[str | None, ...]
+    constants: tuple[tuple[str, object], ...]
+    warps: int
+
+    @property
+    def name(self) -> str:
+        types = [t[1:] for t in self.types if t and t[0] == "*"]
+        constants = [str(value) for _, value in self.constants]
+        return "-".join([self.kernel.fn.__name__, *types, *constants])
+
+
+class Recorder:
+    """Stands for a kernel, and notes what it is launched with."""
+
+    def __init__(self, kernel, variants: dict):
+        self.kernel, self.variants = kernel, variants
+
+    def __getitem__(self, grid):
+        return self.noted
+
+    def noted(self, *arguments, enable_fp_fusion, num_warps=4, **constants):
+        assert not enable_fp_fusion
+        types = tuple(map(_type, arguments))
+        variant = Variant(self.kernel, types, tuple(constants.items()), num_warps)
+        self.variants.setdefault(variant, [_hint(self.kernel, *v) for v in enumerate(arguments)])
+
+
+def _type(argument) -> str | None:
+    if isinstance(argument, torch.Tensor):
+        return f"*{TYPES[argument.dtype]}"
+    if argument is None:
+        return None
+    return "fp32" if isinstance(argument, float) else "i32"
+
+
+def _hint(kernel, place: int, argument) -> str | None:
+    """What Triton takes an argument for, beside its type."""
+    if isinstance(argument, torch.Tensor):
+        return "16" if argument.data_ptr() % 16 == 0 else None
+    if not isinstance(argument, int) or kernel.params[place].do_not_specialize:
+        return None
+    return "1" if argument == 1 else "16" if argument % 16 == 0 else None
+
+
+def launched() -> dict[Variant, list]:
+    """The variants that the engine launches, each with hints for its arguments.
+
+    For images of either layout by all methods of all profiles, with every tile; and scaled.
+    """
+    variants = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (kernels, products):
+            for name in dir(module):
+                if name.endswith("_kernel"):
+                    patch.setattr(launch, name, Recorder(getattr(module, name), variants))
+        for like, method in (("pillow", "lanczos3"), ("torch", "bicubic")):
+            for dtype in (torch.uint8, torch.float16, torch.bfloat16):
+                for size, size_out in PRODUCTS:
+                    _multiply(like, method, dtype, size, size_out)
+        for like, profile in PROFILES.items():
+            for method, spec in profile.methods.items():
+                for antialias in spec.antialias:
+                    for dtype in DTYPES:
+                        _resize(like, method, antialias, dtype)
+                    for dtype, scaled in SCALED:
+                        _scale(like, method, antialias, dtype, scaled)
+    return variants
+
+
+def _multiply(like, method, dtype, size, size_out):
+    """On the matrix units, with every tile."""
+    options = method, like, True, PROFILES[like].boundary, None, None, False, False
+    passes = _passes(size, size_out, *options, dtype, 3)
+    x, out = _empty(size, dtype, False), _empty(size_out, dtype, False)
+    steps = [step for part in gpu.program(passes, dtype).args[0] for step in part.args]
+    first, second = (step.weighing for step in steps)
+    for tile in tables.TILES[dtype.itemsize]:
+        launch.resize_tiles(x, first, second, None, out, tile)
+    shape = list(x.shape)
+    shape[first.dim] = len(first.start)
+    for outputs in tables.BLOCKS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tables, "block", lambda *_, outputs=outputs: outputs)
+            launch.multiply(x, first, None, x.new_empty(shape))
+
+
+def _resize(like, method, antialias, dtype):
+    options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
+    for size, size_out in SIZES:
+        run = gpu.program(_passes(size, size_out, *options, dtype, 3), dtype)
+        for inner in (False, True):
+            run(_empty(size, dtype, inner), _empty(size_out, dtype, inner), inner)
+
+
+def _scale(like, method, antialias, dtype, scaled):
+    options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
+    run = gpu.program(_passes(*SIZES[1], *options, dtype, 3), dtype)
+    x, out = _empty(SIZES[1][0], dtype, False), _empty(SIZES[1][1], scaled, False)
+    run(x, out, False, gpu.scaling(dtype, 3, (0.5,), (0.2,)))
+
+
+def _empty(size, dtype, inner):
+    shape = 1, 3, *size
+    return torch.empty_strided(shape, cpu.packed_strides(shape, inner), dtype=dtype)
+
+
+def compiled(variant: Variant, hints: list, target: GPUTarget):
+    """The variant for a target, by Triton's compiler."""
+    names = variant.kernel.arg_names
+    signature, values, attributes = {}, {}, {}
+    for place, (name, kind, hint) in enumerate(zip(names, variant.types, hints, strict=False)):
+        signature[name] = kind or "constexpr"
+        if kind is None:
+            values[name] = None
+        elif hint == "1":
+            signature[name], values[name] = "constexpr", 1
+        elif hint:
+            attributes[(place,)] = [["tt.divisibility", 16]]
+    for name, value in variant.constants:
+        signature[name], values[name] = "constexpr", value
+    source = ASTSource(variant.kernel, signature, values, attributes)
+    options = {"enable_fp_fusion": False, "num_warps": variant.warps}
+    return triton.compile(source, target=target, options=options)
+
+
+def contents(kernel) -> dict[str, object]:
+    """Registers, shared bytes, spills to memory, widths of loads in bits, matrix instructions."""
+    shared = kernel.metadata.shared
+    if "amdgcn" in kernel.asm:
+        code = kernel.asm["amdgcn"]
+        widths = {"ubyte": 8, "sbyte": 8, "ushort": 16, "sshort": 16, "short": 16, "dword": 32}
+        loads = re.findall(
+            r"(?:global|buffer|flat)_load_(ubyte|sbyte|ushort|sshort|short|dword)(?:_d16\w*)?(?:x(\d))?",
+            code,
+        )
+        return {
+            "registers": _sum(r"\.(?:agpr|vgpr)_count: *(\d+)", code),
+            "shared": shared,
+            # Scalar registers spill into lanes of vector registers, not into memory.
+            "spills": _sum(r"(?:vgpr_spill_count|private_segment_fixed_size): *(\d+)", code),
+            "loads": _listed(widths[kind] * int(times or 1) for kind, times in loads),
+            "matrix": len(re.findall(r"\bv_s?mfma_", code)),
+        }
+    code, usage = (_dumped(kernel.asm["cubin"], option) for option in ("-sass", "-res-usage"))
+    assert "EXIT" in code
+    loads = re.findall(r"\bLDG(?:STS)?\.E(?:\.[A-Z]+)*(?:\.([US]?\d+))?(?:\.[A-Z]+)*\b", code)
+    return {
+        "registers": _sum(r"REG:(\d+)", usage),
+        "shared": shared,
+        "spills": len(re.findall(r"\b(?:STL|LDL)\b", code)),
+        "loads": _listed(int(width.lstrip("US") or 32) for width in loads),
+        "matrix": len(re.findall(r"\b(?:I|H|IG|HG|UTCI|UTCH|UTCQ)MMA\b", code)),
+    }
+
+
+def _dumped(cubin: bytes, option: str) -> str:
+    tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        return subprocess.run(
+            [tool, option, file.name], stdout=-1, stderr=-2, text=True, check=True
+        ).stdout
+
+
+def _sum(pattern: str, text: str) -> int:
+    return sum(map(int, re.findall(pattern, text)))
+
+
+def _listed(widths) -> str:
+    return " ".join(map(str, sorted(set(widths))))
+
+
+def main():
+    rows = [
+        {"triton": triton.__version__, "variant": variant.name, "target": name}
+        | contents(compiled(variant, hints, target))
+        for variant, hints in launched().items()
+        for name, target in TARGETS.items()
+    ]
+    table = pd.DataFrame(rows).sort_values(["variant", "target"])
+    assert not table.duplicated(["variant", "target"]).any()
+    table.to_csv(TABLE, index=False)
+    print(table.groupby("target").agg({"variant": "count", "registers": "max", "spills": "sum"}))
+
+
+if __name__ == "__main__":
+    main()

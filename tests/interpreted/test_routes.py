@@ -1,0 +1,115 @@
+"""What users call, with the GPU engine in place of the CPU engine."""
+
+import numpy as np
+import pytest
+import torch
+
+import torchresample as tr
+from torchresample import batch, functional, ops
+from torchresample.triton_kernels import launch
+
+
+@pytest.fixture
+def kernels(monkeypatch) -> list[str]:
+    """The kernels launched, by name; all images take them."""
+    names = []
+
+    def noted(name, kernel):
+        class Noted:
+            def __getitem__(self, grid):
+                names.append(name)
+                return kernel[grid]
+
+        return Noted()
+
+    for name in ("resize_kernel", "multiply_kernel", "weigh_kernel", "select_kernel"):
+        monkeypatch.setattr(launch, name, noted(name, getattr(launch, name)))
+    for module in (batch, functional, ops):
+        monkeypatch.setattr(module, "engine", lambda x: "gpu")
+    return names
+
+
+def image(rng, dtype=torch.uint8, shape=(3, 40, 52)):
+    x = torch.from_numpy(rng.integers(0, 256, shape, dtype=np.uint8))
+    return x if dtype == torch.uint8 else (x.to(torch.float32) / 255).to(dtype)
+
+
+def test_one_launch_a_resize(rng, kernels):
+    x = image(rng)
+    expected = torch.from_numpy(tr.resize(x.permute(1, 2, 0).numpy(), (17, 19))).permute(2, 0, 1)
+    kernels.clear()
+    assert torch.equal(tr.resize(x, (17, 19)), expected)
+    tr.resize(x, (17, 19), "bicubic", like="torch")
+    tr.resize(x, (17, 52), "lanczos3")
+    tr.resize(x, (17, 19), "nearest")
+    tr.resize(x.to(torch.bfloat16), (17, 19))
+    assert kernels == ["resize_kernel", "resize_kernel", "multiply_kernel", "select_kernel",
+                       "resize_kernel"]  # fmt: skip
+
+
+# Transforms, images, and what they launch.
+PRESETS = {
+    "evaluation": (tr.ImageClassification(24, 30), torch.uint8, ["resize_kernel"]),
+    "opencv": (tr.ImageClassification(24, 30, like="opencv"), torch.uint8, 2 * ["weigh_kernel"]),
+    "nearest": (tr.ImageClassification(24, 30, "nearest"), torch.uint8, ["select_kernel"]),
+    "as it is": (tr.ImageClassification(40, 40), torch.uint8, ["select_kernel"]),
+    "rows only": (tr.ImageClassification(52, (30, 52)), torch.uint8, None),
+    "layout": (
+        tr.ImageClassification(24, 30, dtype=torch.float16, layout=torch.channels_last),
+        *(torch.uint8, ["resize_kernel"]),
+    ),
+    "no mean": (tr.ImageClassification(24, 30, mean=None, std=None), torch.uint8, None),
+    "bfloat16": (tr.ImageClassification(24, 30, like="torch"), torch.bfloat16, ["resize_kernel"]),
+    "float32": (tr.ImageClassification(24, 30), torch.float32, 2 * ["weigh_kernel"]),
+    "padded": (tr.ImageClassification(44, 40), torch.uint8, None),
+    "clamped": (tr.ImageClassification(24, 30, like="skimage"), torch.uint8, None),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets(rng, request, name):
+    """Resize, crop, scaling, dtype and layout in the same launches, and to the same bytes."""
+    preset, dtype, launches = PRESETS[name]
+    x = image(rng, dtype)
+    expected = preset(x)
+    kernels = request.getfixturevalue("kernels")
+    result = preset(x)
+    assert (result.dtype, result.stride()) == (expected.dtype, expected.stride())
+    if dtype == torch.uint8:
+        assert torch.equal(result, expected)
+    else:
+        allowed = 2 * torch.finfo(dtype).eps / min(preset.scaling.std)
+        assert (result - expected).abs().max() <= allowed
+    assert launches in (None, kernels)
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_random_crops(rng, request, flip):
+    options = {"hflip_prob": flip, "dtype": torch.float32, "mean": [0.5], "std": [0.2]}
+    crop, x = tr.RandomResizedCrop(16, **options), image(rng, shape=(2, 3, 40, 52))
+    torch.manual_seed(0)
+    expected = [crop(x) for _ in range(3)]
+    kernels = request.getfixturevalue("kernels")
+    torch.manual_seed(0)
+    for one in expected:
+        assert torch.equal(crop(x), one)
+    assert kernels == 3 * ["resize_kernel"]
+
+
+def test_gradients(rng, kernels):
+    x = image(rng, torch.float32).requires_grad_()
+    y = tr.resize(x, (17, 19), "bicubic")
+    (grad,) = torch.autograd.grad(y, x, y.detach(), create_graph=False)
+    assert (grad * x).sum().item() == pytest.approx((y.detach() ** 2).sum().item(), rel=1e-5)
+    assert kernels == 4 * ["weigh_kernel"]
+
+
+def test_batches_of_any_sizes(rng, request):
+    shapes = (3, 40, 52), (3, 21, 90), (3, 17, 19)
+    images = [image(rng, shape=shape) for shape in shapes]
+    options = {"boxes": [None, (1.5, 0, 70, 20), None], "flips": [True, False, True]}
+    options |= {"mean": [0.5], "std": [0.2], "dtype": torch.float32}
+    expected = tr.resize_batch(images, (17, 19), "lanczos3", **options)
+    kernels = request.getfixturevalue("kernels")
+    assert torch.equal(tr.resize_batch(images, (17, 19), "lanczos3", **options), expected)
+    assert kernels == ["resize_kernel", "resize_kernel", "select_kernel"]

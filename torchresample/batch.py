@@ -1,0 +1,163 @@
+"""Images of different sizes to one batch."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+
+from torchresample import gpu
+from torchresample.checks import Box, Method, check_dense, check_options
+from torchresample.functional import resample_part, resolved
+from torchresample.ops import engine, is_plain, program, scales
+from torchresample.preprocess import Scaling, check_channels, check_scaling, scaled
+from torchresample.profiles import PROFILES
+
+
+def resize_batch(
+    images: Sequence[Tensor],
+    size: Sequence[int],
+    method: Method = "bilinear",
+    *,
+    like: str = "pillow",
+    antialias: bool | None = None,
+    boundary: str | None = None,
+    boxes: Sequence[Box | None] | Tensor | None = None,
+    flips: Sequence[bool] | Tensor | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    dtype: torch.dtype | None = None,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    """Images of different sizes, each resized to one size, as a batch.
+
+    Every image becomes what ``resize`` makes of it alone: none is padded to the size of others.
+
+    Args:
+        images: tensors ``[C, H, W]`` of one dtype, number of channels and device, any strides.
+        size: ``(h, w)`` in pixels.
+        method, like, antialias, boundary: see ``resize``.
+        boxes: for each image ``(left, top, right, bottom)`` in its pixels, may be fractional, or
+            ``None`` for all of it; or a tensor ``[B, 4]``, which is read from its device.
+        flips: for each image, whether its result is mirrored left to right; or a bool tensor.
+        mean, std, dtype: see ``ImageClassification``; without a ``dtype`` values stay as they are.
+        layout: of the batch, ``torch.contiguous_format`` or ``torch.channels_last``.
+
+    Returns:
+        ``[B, C, h, w]``, of the images' dtype or ``dtype``; differentiable where they are floating.
+
+    Raises:
+        ValueError, TypeError: an argument out of range or of the wrong type, naming it, and which
+            of the images it is.
+    """
+    method = check_options(size, method, like, antialias, None, boundary, None)
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise ValueError(f"size must be (h, w), as all results have one size, got {size!r}")
+    if dtype is None and (mean is not None or std is not None):
+        raise ValueError(f"dtype must be given where mean or std are, got None with {mean}, {std}")
+    kind = torch.uint8 if dtype is None else dtype
+    scaling = check_scaling(mean, std, kind, layout)
+    images = _checked(images)
+    if dtype is not None:
+        check_channels(images[0], scaling)
+    boxes = _listed("boxes", boxes, len(images))
+    flips = [_as_bool(flip) for flip in _listed("flips", flips, len(images))]
+    new_size = int(size[0]), int(size[1])
+    plans = []
+    for i, (image, box, flip) in enumerate(zip(images, boxes, flips, strict=True)):
+        try:
+            _, smooth, corners = resolved(
+                image.shape, image.dtype, new_size, method, box, like, antialias, None
+            )
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"images[{i}], boxes[{i}]: {error}") from None
+        boundary = boundary or PROFILES[like].boundary
+        plans.append((method, like, smooth, boundary, corners, None, flip))
+    return _computed(images, new_size, plans, None if dtype is None else scaling, layout)
+
+
+def _computed(
+    images: list[Tensor],
+    size: tuple[int, int],
+    plans: list[tuple],
+    scaling: Scaling | None,
+    layout: torch.memory_format,
+) -> Tensor:
+    clips = PROFILES[plans[0][1]].clips
+    if clips or not all(map(is_plain, images)):
+        parts = map(resample_part, images, [size] * len(images), *zip(*plans, strict=True))
+        batch = torch.stack(list(parts))
+        return _finished(batch, scaling, layout)
+    first = images[0]
+    fused = scaling is not None and scales(first, scaling.dtype)
+    batch = torch.empty(
+        (len(images), len(first), *size),
+        dtype=scaling.dtype if fused else first.dtype,
+        device=first.device,
+        memory_format=layout,
+    )
+    inner = layout == torch.channels_last and len(first) > 1
+    with_it = {}
+    if fused:
+        mean, std = scaling.mean or (0.0,), scaling.std or (1.0,)
+        with_it["scaling"] = gpu.scaling(first.dtype, len(first), mean, std)
+    for image, plan, out in zip(images, plans, batch, strict=True):
+        scalars = *plan, False, image.dtype, len(image), engine(image)
+        run = program(image.shape[-2:], size, *scalars)
+        run(image, out, inner, **with_it)
+    return batch if fused else _finished(batch, scaling, layout)
+
+
+def _finished(batch: Tensor, scaling: Scaling | None, layout: torch.memory_format) -> Tensor:
+    if scaling is None:
+        return batch.contiguous(memory_format=layout)
+    return scaled(batch, scaling, False)
+
+
+def _checked(images: Sequence[Tensor]) -> list[Tensor]:
+    """Plain tensors ``[C, H, W]`` of one kind."""
+    if isinstance(images, Tensor) or not isinstance(images, Sequence) or not images:
+        raise TypeError(
+            f"images must be a list of tensors, at least one, got {type(images).__name__}"
+            + ("" if isinstance(images, Tensor) or images else " that is empty")
+        )
+    for i, image in enumerate(images):
+        if not isinstance(image, Tensor):
+            kind = type(image)
+            raise TypeError(
+                f"images[{i}] must be a tensor, got {kind.__module__}.{kind.__qualname__}"
+            )
+        check_dense(image)
+        if image.ndim != 3:
+            raise ValueError(f"images[{i}] must have shape [C, H, W], got {tuple(image.shape)}")
+        for name, value, wanted in (
+            ("channels", len(image), len(images[0])),
+            ("dtype", image.dtype, images[0].dtype),
+            ("device", image.device, images[0].device),
+        ):
+            if value != wanted:
+                raise ValueError(
+                    f"images must agree in their {name}: {wanted} in images[0], {value} in "
+                    f"images[{i}]"
+                )
+    plain = (i.as_subclass(Tensor) if isinstance(i, tv_tensors.TVTensor) else i for i in images)
+    return list(plain)
+
+
+def _listed(name: str, values: Sequence | Tensor | None, count: int) -> list:
+    """An entry for each image; ``None`` where there are none."""
+    if values is None:
+        return [None] * count
+    if isinstance(values, Tensor):
+        values = values.tolist()
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise TypeError(f"{name} must be a sequence, one entry for each image, got {values!r}")
+    if len(values) != count:
+        raise ValueError(f"{name} must have an entry for each of {count} images, got {len(values)}")
+    return list(values)
+
+
+def _as_bool(flip: bool | None) -> bool:
+    if flip is not None and not isinstance(flip, bool):
+        raise TypeError(f"flips must consist of True and False, got {flip!r}")
+    return bool(flip)
