@@ -48,6 +48,7 @@ COMPARISONS = {
     "forward": Comparison(*_FLOATS),
     "backward": Comparison(*_FLOATS),
     "evaluation": Comparison(("uint8",), tuple(LAYOUTS), ("bilinear",), (_PHOTOGRAPHS,)),
+    "sizes": Comparison(("uint8",), ("NCHW",), ("bilinear", "lanczos3"), (_PHOTOGRAPHS,)),
     "same as on the CPU": Comparison(
         ("uint8",), tuple(LAYOUTS), tuple(tr.PROFILES), ("2 375x500:224x224", "2 64x48:131x200")
     ),
@@ -152,11 +153,40 @@ def _evaluation(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call
     }
 
 
+def _sizes(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
+    """Parts of the images, from a half to all of each side."""
+    shares = torch.rand(len(x), 2, generator=torch.Generator().manual_seed(len(x))) / 2 + 0.5
+    ends = (shares * torch.tensor(x.shape[-2:])).int().tolist()
+    images = [image[:, :h, :w].contiguous() for image, (h, w) in zip(x, ends, strict=True)]
+    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (MEAN, STD))
+
+    def scaled(y):
+        return ((y.float() / 255 - mean) / std).bfloat16()
+
+    def one_by_one(mode):
+        options = {"interpolation": mode, "antialias": True}
+        parts = [v2.functional.resize(image, list(size), **options) for image in images]
+        return scaled(torch.stack(parts))
+
+    def padded():
+        batch = x.new_zeros(x.shape)
+        for image, place in zip(images, batch, strict=True):
+            place[:, : image.shape[1], : image.shape[2]] = image
+        return scaled(F.interpolate(batch.float(), size, mode=method, antialias=True))
+
+    options = {"mean": MEAN, "std": STD, "dtype": torch.bfloat16}
+    calls = {OURS: partial(tr.resize_batch, images, size, method, **options)}
+    if method in VISION:
+        calls |= {"torchvision": partial(one_by_one, VISION[method]), "torch, padded": padded}
+    return calls
+
+
 TIMED = {
     "resize": _resize,
     "forward": _forward,
     "backward": _backward,
     "evaluation": _evaluation,
+    "sizes": _sizes,
 }
 
 
@@ -179,7 +209,8 @@ def timed(config: Config, key: Cell) -> Cell:
     providers = TIMED[key["comparison"]](x, size, key["method"])
     result = next(iter(providers.values()))()
     result = result[0] if isinstance(result, tuple) else result
-    moved = x.nbytes + result.nbytes
+    read = providers[OURS].args[0] if key["comparison"] == "sizes" else [x]
+    moved = sum(image.nbytes for image in read) + result.nbytes
     if key["comparison"] == "backward":  # which reads what is shaped as the forward's result
         moved = x.nbytes * (1 + size[0] * size[1] / (x.shape[-2] * x.shape[-1]))
     source = torch.ones(int(moved) // 2, dtype=torch.uint8, device=config.device)

@@ -6,6 +6,9 @@
 import re
 import subprocess
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +21,11 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from torchresample import cpu, gpu
+from torchresample import ragged as lists
+from torchresample.filters import FILTERS
 from torchresample.ops import _passes
 from torchresample.profiles import PROFILES
-from torchresample.triton_kernels import kernels, launch, products, tables
+from torchresample.triton_kernels import launch, ragged, tables, weights
 
 TABLE = Path(__file__).parent / "kernels.csv"
 TARGETS = {
@@ -101,6 +106,7 @@ def _hint(kernel, place: int, argument) -> str | None:
     return "1" if argument == 1 else "16" if argument % 16 == 0 else None
 
 
+@lru_cache(maxsize=1)
 def launched() -> dict[Variant, list]:
     """The variants that the engine launches, each with hints for its arguments.
 
@@ -108,14 +114,18 @@ def launched() -> dict[Variant, list]:
     """
     variants = {}
     with pytest.MonkeyPatch.context() as patch:
-        for module in (kernels, products):
-            for name in dir(module):
-                if name.endswith("_kernel"):
-                    patch.setattr(launch, name, Recorder(getattr(module, name), variants))
+        for module in (launch, ragged):
+            for name in (n for n in dir(module) if n.endswith("_kernel")):
+                patch.setattr(module, name, Recorder(getattr(module, name), variants))
         for like, method in (("pillow", "lanczos3"), ("torch", "bicubic")):
             for dtype in (torch.uint8, torch.float16, torch.bfloat16):
                 for size, size_out in PRODUCTS:
                     _multiply(like, method, dtype, size, size_out)
+        for method in (name for name, f in FILTERS.items() if f.form[0] in weights.FORMS):
+            _together(method, True, 161, torch.uint8, ((40, 60),))
+        for width in (160, 164, 161):
+            _together("bilinear", False, width, torch.uint8, ((40, 60), (200, 400)))
+            _together("lanczos3", True, width, torch.float32, ((40, 60), (200, 400)))
         for like, profile in PROFILES.items():
             for method, spec in profile.methods.items():
                 for antialias in spec.antialias:
@@ -141,6 +151,17 @@ def _multiply(like, method, dtype, size, size_out):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tables, "block", lambda *_, outputs=outputs: outputs)
             launch.multiply(x, first, None, x.new_empty(shape))
+
+
+def _together(method, antialias, width, store, sizes):
+    """Images of different sizes, down and up, and with the columns first."""
+    for size in sizes:
+        for height in (90, 2000):
+            images = [_empty((h, width), torch.uint8, False)[0] for h in (90, height)]
+            scaling = None if store == torch.uint8 else gpu.scaling(torch.uint8, 3, (0.5,), (0.2,))
+            out = torch.empty(2, 3, *size, dtype=store)
+            options = method, "pillow", antialias, [None, None], [False, True]
+            lists.resize_images(images, *options, scaling, out)
 
 
 def _resize(like, method, antialias, dtype):
@@ -230,13 +251,20 @@ def _listed(widths) -> str:
     return " ".join(map(str, sorted(set(widths))))
 
 
-def main():
-    rows = [
-        {"triton": triton.__version__, "variant": variant.name, "target": name}
-        | contents(compiled(variant, hints, target))
-        for variant, hints in launched().items()
-        for name, target in TARGETS.items()
+def row(name: str) -> list[dict[str, object]]:
+    """What the table says of a variant, for every target."""
+    (variant, hints), *_ = (v for v in launched().items() if v[0].name == name)
+    return [
+        {"triton": triton.__version__, "variant": name, "target": target}
+        | contents(compiled(variant, hints, TARGETS[target]))
+        for target in TARGETS
     ]
+
+
+def main():
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        found = pool.map(row, [variant.name for variant in launched()])
+        rows = [one for rows in found for one in rows]
     table = pd.DataFrame(rows).sort_values(["variant", "target"])
     assert not table.duplicated(["variant", "target"]).any()
     table.to_csv(TABLE, index=False)

@@ -18,7 +18,7 @@ def table() -> pd.DataFrame:
 def test_there_are_variants():
     """Of every kernel, and of every type of sums."""
     kernels = {variant.kernel.fn.__name__ for variant, _ in VARIANTS.values()}
-    assert kernels == {"resize_kernel", "multiply_kernel", "weigh_kernel", "select_kernel"}
+    assert kernels == {f"{k}_kernel" for k in ("resize", "multiply", "weigh", "select", "blocks")}
     sums = {str(dict(variant.constants).get("SUMS")) for variant, _ in VARIANTS.values()}
     assert sums == {"int32", "int64", "fp32", "fp64", "None"}
 

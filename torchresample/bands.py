@@ -50,7 +50,8 @@ def kept(weights: Callable[..., int]) -> Callable[[Callable], Callable]:
 class Axis:
     """One axis of a resize: pixels ``[lo, hi)`` of ``n_in`` become ``n_out`` pixels.
 
-    Coordinates count pixel edges: pixel ``i`` covers ``[i, i + 1)``.
+    Coordinates count pixel edges: pixel ``i`` covers ``[i, i + 1)``. Numbers, or arrays of them for
+    the axes of several images.
     """
 
     n_in: int
@@ -70,12 +71,12 @@ class Axis:
 
     @property
     def unchanged(self) -> bool:
-        return self.n_in == self.n_out and self.crops
+        return (self.n_in == self.n_out) & self.crops
 
     @property
     def crops(self) -> bool:
         """Whether the outputs are whole pixels of the input, in order."""
-        return self.lo == np.floor(self.lo) and self.hi - self.lo == self.n_out
+        return (self.lo == np.floor(self.lo)) & (self.hi - self.lo == self.n_out)
 
 
 @dataclass(frozen=True, eq=False)

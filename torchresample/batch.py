@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from torchresample import gpu
+from torchresample import gpu, ragged
 from torchresample.checks import Box, Method, check_dense, check_options
 from torchresample.functional import resample_part, resolved
 from torchresample.ops import engine, is_plain, program, scales
@@ -60,51 +60,58 @@ def resize_batch(
     images = _checked(images)
     if dtype is not None:
         check_channels(images[0], scaling)
-    boxes = _listed("boxes", boxes, len(images))
     flips = [_as_bool(flip) for flip in _listed("flips", flips, len(images))]
-    new_size = int(size[0]), int(size[1])
-    plans = []
-    for i, (image, box, flip) in enumerate(zip(images, boxes, flips, strict=True)):
+    corners, new_size = [], (int(size[0]), int(size[1]))
+    for i, (image, box) in enumerate(
+        zip(images, _listed("boxes", boxes, len(images)), strict=True)
+    ):
         try:
-            _, smooth, corners = resolved(
+            _, smooth, box = resolved(
                 image.shape, image.dtype, new_size, method, box, like, antialias, None
             )
         except (ValueError, TypeError) as error:
             raise type(error)(f"images[{i}], boxes[{i}]: {error}") from None
-        boundary = boundary or PROFILES[like].boundary
-        plans.append((method, like, smooth, boundary, corners, None, flip))
-    return _computed(images, new_size, plans, None if dtype is None else scaling, layout)
+        corners.append(box)
+    options = method, like, smooth, boundary or PROFILES[like].boundary
+    scaling = None if dtype is None else scaling
+    if PROFILES[like].clips or not all(map(is_plain, images)):
+        parts = [
+            resample_part(image, new_size, *options, box, None, flip)
+            for image, box, flip in zip(images, corners, flips, strict=True)
+        ]
+        return _finished(torch.stack(parts), scaling, layout)
+    return _computed(images, new_size, options, corners, flips, scaling, layout)
 
 
 def _computed(
     images: list[Tensor],
     size: tuple[int, int],
-    plans: list[tuple],
+    options: tuple,
+    boxes: list[tuple[float, ...] | None],
+    flips: list[bool],
     scaling: Scaling | None,
     layout: torch.memory_format,
 ) -> Tensor:
-    clips = PROFILES[plans[0][1]].clips
-    if clips or not all(map(is_plain, images)):
-        parts = map(resample_part, images, [size] * len(images), *zip(*plans, strict=True))
-        batch = torch.stack(list(parts))
-        return _finished(batch, scaling, layout)
+    """Without gradients: every image into its place in the batch."""
     first = images[0]
-    fused = scaling is not None and scales(first, scaling.dtype)
+    fused, table = scaling is not None and scales(first, scaling.dtype), None
+    if fused:
+        mean, std = scaling.mean or (0.0,), scaling.std or (1.0,)
+        table = gpu.scaling(first.dtype, len(first), mean, std)
     batch = torch.empty(
         (len(images), len(first), *size),
         dtype=scaling.dtype if fused else first.dtype,
         device=first.device,
         memory_format=layout,
     )
+    if engine(first) == "gpu" and ragged.serves(images, *options):
+        ragged.resize_images(images, *options[:3], boxes, flips, table, batch)
+        return batch if fused else _finished(batch, scaling, layout)
     inner = layout == torch.channels_last and len(first) > 1
-    with_it = {}
-    if fused:
-        mean, std = scaling.mean or (0.0,), scaling.std or (1.0,)
-        with_it["scaling"] = gpu.scaling(first.dtype, len(first), mean, std)
-    for image, plan, out in zip(images, plans, batch, strict=True):
-        scalars = *plan, False, image.dtype, len(image), engine(image)
-        run = program(image.shape[-2:], size, *scalars)
-        run(image, out, inner, **with_it)
+    finish = {"scaling": table} if fused else {}
+    for image, box, flip, out in zip(images, boxes, flips, batch, strict=True):
+        scalars = *options, box, None, flip, False, image.dtype, len(image), engine(image)
+        program(image.shape[-2:], size, *scalars)(image, out, inner, **finish)
     return batch if fused else _finished(batch, scaling, layout)
 
 

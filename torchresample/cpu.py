@@ -149,7 +149,8 @@ def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing 
         high = positive * limits[1] + negative * limits[0] + half
         if low < -(2**31) or high >= 2**31 or largest >= 2**30:
             return None, limits
-        limits = low / 2**step.bits, high / 2**step.bits
+        whole = torch.iinfo(step.store)
+        limits = max(low / 2**step.bits, whole.min), min(high / 2**step.bits, whole.max)
     taps = int(max(count.max(), 1))
     if sums is np.int32 and dtype == torch.uint8:
         limbs = 1 if largest < 2**15 else 2

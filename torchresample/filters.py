@@ -29,6 +29,13 @@ class Filter:
     source: str
     poles: tuple[float, ...] = ()
 
+    @property
+    def form(self) -> tuple[str, tuple[float, ...]]:
+        """The kernel's name and parameters, by which a GPU has it."""
+        kernel = self.kernel
+        bound = (kernel.func, kernel.args) if isinstance(kernel, partial) else (kernel, ())
+        return bound[0].__name__.strip("_"), bound[1]
+
     @cached_property
     def interpolating(self) -> bool:
         """Whether resampling onto the same grid returns the samples themselves."""
@@ -70,16 +77,12 @@ def _gaussian(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(x) < 1.5, np.exp(-0.5 * (x / sigma) ** 2), 0.0)
 
 
-def keys(a: float) -> Kernel:
+def keys(a: float, x: np.ndarray) -> np.ndarray:
     """Keys' cubic convolution kernel; ``a`` is its slope at distance 1."""
-
-    def kernel(x: np.ndarray) -> np.ndarray:
-        x = np.abs(x)
-        near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
-        far = (((x - 5) * x + 8) * x - 4) * a
-        return np.where(x < 1, near, np.where(x < 2, far, 0.0))
-
-    return kernel
+    x = np.abs(x)
+    near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
 def _cubic(b: float, c: float, x: np.ndarray) -> np.ndarray:
@@ -157,7 +160,7 @@ FILTERS: dict[str, Filter] = {
     "box": Filter(_box, 0.5, "Pillow Resample.c"),
     "bilinear": Filter(_triangle, 1.0, "Pillow Resample.c"),
     "hamming": Filter(_hamming, 1.0, "Pillow Resample.c"),
-    "bicubic": Filter(keys(-0.5), 2.0, "Keys 1981, Cubic convolution interpolation"),
+    "bicubic": Filter(partial(keys, -0.5), 2.0, "Keys 1981, Cubic convolution interpolation"),
     "catmull-rom": Filter(partial(_cubic, 0, 0.5), 2.0, "Catmull & Rom 1974"),
     "mitchell": Filter(partial(_cubic, 1 / 3, 1 / 3), 2.0, _CUBICS),
     "bspline": Filter(partial(_cubic, 1, 0), 2.0, "Hou & Andrews 1978, Cubic splines"),

@@ -217,8 +217,10 @@ def _sums(
     if step.rule in ("fixed", "floor", "mean"):
         low = positive * limits[0] + negative * limits[1]
         high = positive * limits[1] + negative * limits[0] + 2**step.bits / 2
-        shift = 0 if step.store is None or step.store.is_floating_point else step.bits
-        stored = low / 2**shift, high / 2**shift
+        stored = low, high
+        if step.store is not None and not step.store.is_floating_point:
+            least, most = _limits(step.store)
+            stored = max(low / 2**step.bits, least), min(high / 2**step.bits, most)
         # Products cut one by one are OpenCV's, in int32 by definition.
         if step.sums == "floor16" or (low >= -(2**31) and high < 2**31):
             return torch.int32, stored

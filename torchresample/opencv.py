@@ -73,7 +73,7 @@ def _coefficients(fraction: np.ndarray, kind: str) -> np.ndarray:
     if kind == "bilinear":
         return np.stack([1 - fraction, fraction], axis=1)
     if kind == "bicubic":
-        return keys(-0.75)(fraction[:, None] - np.arange(-1, 3)).astype(np.float32)
+        return keys(-0.75, fraction[:, None] - np.arange(-1, 3)).astype(np.float32)
     return _lanczos4(fraction)
 
 

@@ -101,6 +101,8 @@ class Profile:
             library leaves no choice.
         clips: whether float results of overshooting methods are clamped to the image's own range.
         float32_boxes: whether box edges are kept as float32.
+        columns_first: by the axes along the height and the width, whether columns are resampled
+            first; ``None``: never.
     """
 
     source: str
@@ -109,13 +111,14 @@ class Profile:
     boundaries: tuple[str, ...] = ()
     clips: bool = False
     float32_boxes: bool = False
+    columns_first: Callable[[Axis, Axis], bool] | None = None
 
     def axis(self, n_in: int, n_out: int, lo: float, hi: float) -> Axis:
         """The axis with this profile's precision of box edges."""
         if self.float32_boxes:
             # Pillow parses the box as C floats, and subtracts them as such.
             low, high = np.float32(lo), np.float32(hi)
-            return Axis(n_in, n_out, float(low), float(low) + float(high - low))
+            return Axis(n_in, n_out, np.float64(low), np.float64(low) + np.float64(high - low))
         return Axis(n_in, n_out, lo, hi)
 
     @property

@@ -37,7 +37,7 @@ METHODS: dict[str, str] = {
 _PLAIN = {name: f for name, f in FILTERS.items() if not f.poles}
 _PILLOW_FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos3", "mks2013", "mks2021")
 PILLOW_BITS = 22
-_KEYS_075 = Filter(keys(-0.75), 2.0, "ATen UpSample.h, cubic_convolution1 and 2")
+_KEYS_075 = Filter(partial(keys, -0.75), 2.0, "ATen UpSample.h, cubic_convolution1 and 2")
 
 
 def _tf_filter(filter_: Filter, axis: Axis, antialias: bool, boundary: str | None) -> Band:
@@ -50,20 +50,18 @@ def _in_order(request: Request, vertical_first: bool = False) -> list[tuple[int,
     return [(dim, axis) for dim, axis in axes if not (request.method.skip and axis.unchanged)]
 
 
-def _saves_columns(request: Request) -> bool:
+def _saves_columns(y: Axis, x: Axis) -> bool:
     """Whether Pillow 13 resizes columns first: where that leaves fewer sums."""
-    fewer_rows = request.axis_y.n_in - request.axis_y.n_out
-    fewer_columns = request.axis_x.n_in - request.axis_x.n_out
-    return fewer_rows > 0 and fewer_rows > 2 * fewer_columns
+    fewer_rows, fewer_columns = y.n_in - y.n_out, x.n_in - x.n_out
+    return (fewer_rows > 0) & (fewer_rows > 2 * fewer_columns)
 
 
-def _very_tall(request: Request) -> bool:
+def _very_tall(y: Axis, x: Axis) -> bool:
     """Whether Pillow 12.2 and 12.3 resize columns first. Before, none did."""
-    rows = request.axis_y
-    return rows.n_out < rows.n_in and rows.n_in > 100 * request.axis_x.n_in
+    return (y.n_out < y.n_in) & (y.n_in > 100 * x.n_in)
 
 
-def _plan_pillow(vertical_first: Callable[[Request], bool], request: Request) -> tuple[Pass, ...]:
+def _plan_pillow(columns_first: Callable[[Axis, Axis], bool], request: Request) -> tuple[Pass, ...]:
     if request.method.skip and request.axis_y.crops and request.axis_x.crops:
         # Pillow crops where nothing is scaled, even with filters that would sharpen.
         return tuple(
@@ -72,7 +70,7 @@ def _plan_pillow(vertical_first: Callable[[Request], bool], request: Request) ->
         )
     dtype, passes = request.dtype, []
     nearest = request.name in ("nearest", "nearest-exact")
-    for dim, axis in _in_order(request, vertical_first(request)):
+    for dim, axis in _in_order(request, columns_first(request.axis_y, request.axis_x)):
         band = request.band(axis)
         if nearest and dtype == torch.uint16:
             # Mode I;16 takes Pillow's general affine transform, which multiplies.
@@ -215,7 +213,7 @@ def _skimage_spline(order: int, axis: Axis, boundary: str | None) -> Rows:
     return Rows(band.start - padding, band.weight)
 
 
-def _pillow(source: str, vertical_first: Callable[[Request], bool]) -> Profile:
+def _pillow(source: str, columns_first: Callable[[Axis, Axis], bool]) -> Profile:
     methods = {
         "nearest": Method(_pillow_nearest, (False,), extends=False),
         "nearest-exact": Method(_pillow_nearest, (False,), extends=False),
@@ -225,8 +223,14 @@ def _pillow(source: str, vertical_first: Callable[[Request], bool]) -> Profile:
         # Pillow skips an unchanged axis whatever its filter, even those that would sharpen it.
         keeps = name in _PILLOW_FILTERS or filter_
         methods[name] = Method(partial(filter_band, filter_), (True, False), keeps)
-    plan = partial(_plan_pillow, vertical_first)
-    return Profile(source, methods, plan, tuple(BOUNDARIES), float32_boxes=True)
+    return Profile(
+        source,
+        methods,
+        partial(_plan_pillow, columns_first),
+        tuple(BOUNDARIES),
+        float32_boxes=True,
+        columns_first=columns_first,
+    )
 
 
 def _torch_bicubic(axis: Axis, antialias: bool, boundary: str | None) -> Band:

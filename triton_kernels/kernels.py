@@ -12,16 +12,16 @@ import triton.language as tl
 def _placed(
     x_ptr, out_ptr, down, across, channels, x_image, x_channel, out_image, out_channel
 ):  # fmt: skip
-    """Where this program's planes begin, their channel, and which ``[down, across]`` tile it is.
+    """Where this program's planes begin, their image and channel, and its tile: row and column.
 
-    Channels come one after the other, as they may share memory.
+    Of ``[down, across]`` tiles. Channels come one after the other, as they may share memory.
     """
     program = tl.program_id(0)
     channel, tile = program % channels, program // channels
     image = (tile // across // down).to(tl.int64)
     x_ptr += image * x_image + channel.to(tl.int64) * x_channel
     out_ptr += image * out_image + channel.to(tl.int64) * out_channel
-    return x_ptr, out_ptr, channel, tile // across % down, tile % across
+    return x_ptr, out_ptr, image, channel, tile // across % down, tile % across
 
 
 @triton.jit
@@ -122,7 +122,7 @@ def weigh_kernel(
             ``"mean"``: times ``scale`` in float32, ties to even; ``"floor"``, ``"half-even"``,
             ``"half-away"``: rounded. All but the first are clamped to ``low`` and ``high``.
     """
-    x_ptr, out_ptr, channel, row, column = _placed(
+    x_ptr, out_ptr, _, channel, row, column = _placed(
         x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
@@ -154,7 +154,7 @@ def select_kernel(
         scaling_ptr, IMAGE: see ``_write``.
         x_image, ..., out_column: strides.
     """
-    x_ptr, out_ptr, channel, down, across = _placed(
+    x_ptr, out_ptr, _, channel, down, across = _placed(
         x_ptr, out_ptr, tl.cdiv(n_rows, HEIGHT), tl.cdiv(n_columns, WIDTH),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip

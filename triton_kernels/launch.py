@@ -61,17 +61,18 @@ def resize_tiles(
     n_out = out.shape[one], out.shape[two]
     grid = (_programs(out, n_out[0], across, n_out[1], down),)
     order = 0, 1, one, two
-    with _on(x.device):
+    with on(x.device):
         resize_kernel[grid](
             x, out, *_pointers(a, first, whole), *_pointers(b, second, whole),
-            _table(scaling, x.device), out.shape[1],
+            scales(scaling, x.device), None, out.shape[1],
+            triton.cdiv(n_out[0], across), triton.cdiv(n_out[1], down),
             x.shape[one], n_out[0], a.weight.shape[3], first.weight.shape[1], first.scale,
             x.shape[two], n_out[1], b.weight.shape[3], second.weight.shape[1], second.scale,
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             LIMBS_1=a.weight.shape[1], OUTPUTS_1=across, CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=b.weight.shape[1], OUTPUTS_2=down, CHUNK_2=chunk, ALIGN_2=aligns[1],
-            IMAGE=_image(scaling), enable_fp_fusion=False,
-            num_warps=8 if across * down * x.itemsize >= 2048 else 4,
+            IMAGE=image(scaling), PACKED=True, enable_fp_fusion=False,
+            num_warps=warps(across, down, x.itemsize),
         )  # fmt: skip
 
 
@@ -90,14 +91,14 @@ def multiply(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor
     blocks = tables.blocks(weighing, outputs, aligns[0], CHUNK, kind, x.device)
     grid = (_programs(out, n_out, outputs, n_other, LINES),)
     order = 0, 1, axis, other
-    with _on(x.device):
+    with on(x.device):
         multiply_kernel[grid](
-            x, out, *_pointers(blocks, weighing, whole), _table(scaling, x.device), out.shape[1],
+            x, out, *_pointers(blocks, weighing, whole), scales(scaling, x.device), out.shape[1],
             x.shape[axis], n_out, n_other,
             blocks.weight.shape[3], weighing.weight.shape[1], weighing.scale,
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             LIMBS=blocks.weight.shape[1], OUTPUTS=outputs, CHUNK=CHUNK, ALIGN=aligns[0],
-            LANES=LINES, ALIGN_LANES=aligns[1], IMAGE=_image(scaling),
+            LANES=LINES, ALIGN_LANES=aligns[1], IMAGE=image(scaling),
             num_warps=4, enable_fp_fusion=False,
         )  # fmt: skip
 
@@ -113,14 +114,14 @@ def weigh(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor) -
     grid = (_programs(out, n_out, outputs, n_other, lanes),)
     order = 0, 1, axis, other
     start, count, weight, index = _on_device(weighing, x.device)
-    with _on(x.device):
+    with on(x.device):
         weigh_kernel[grid](
-            x, out, index, start, count, weight, _table(scaling, x.device),
+            x, out, index, start, count, weight, scales(scaling, x.device),
             out.shape[1], n_out, n_other, weight.shape[1],
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             weighing.begin, weighing.scale, weighing.low, weighing.high,
             SUMS=_TYPES[weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
-            OUTPUTS=outputs, LANES=lanes, IMAGE=_image(scaling), enable_fp_fusion=False,
+            OUTPUTS=outputs, LANES=lanes, IMAGE=image(scaling), enable_fp_fusion=False,
         )  # fmt: skip
 
 
@@ -134,19 +135,19 @@ def select(
     height, width = out.shape[2:]
     grid = (_programs(out, height, 4, width, 128),)
     rows, columns = (i if i is None else _copied(i, x.device) for i in (rows, columns))
-    with _on(x.device):
+    with on(x.device):
         select_kernel[grid](
-            x, out, rows, columns, _table(scaling, x.device), out.shape[1], height, width,
+            x, out, rows, columns, scales(scaling, x.device), out.shape[1], height, width,
             *x.stride(), *out.stride(),
-            HEIGHT=4, WIDTH=128, IMAGE=_image(scaling), enable_fp_fusion=False,
+            HEIGHT=4, WIDTH=128, IMAGE=image(scaling), enable_fp_fusion=False,
         )  # fmt: skip
 
 
-def _table(scaling: Scaling | None, device: torch.device) -> Tensor | None:
+def scales(scaling: Scaling | None, device: torch.device) -> Tensor | None:
     return None if scaling is None else _copied(scaling.table, device)
 
 
-def _image(scaling: Scaling | None) -> tl.dtype | None:
+def image(scaling: Scaling | None) -> tl.dtype | None:
     return None if scaling is None else _TYPES[scaling.image]
 
 
@@ -154,7 +155,12 @@ def _axis(weighing: Weighing) -> int:
     return 4 + weighing.dim
 
 
-def _align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:
+def warps(across: int, down: int, pixel: int) -> int:
+    """With which the sums of such a tile, of pixels of so many bytes, fit the registers."""
+    return 8 if across * down >= 2048 or pixel == 2 else 4
+
+
+def align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:
     """Pixels of the first of ``sizes``, in bytes, of which all lines along ``axis`` consist.
 
     1 where they consist of none, or their pixels are apart.
@@ -167,8 +173,8 @@ def _align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:
 
 
 def _aligns(x: Tensor, first: int, second: int) -> tuple[int, int]:
-    """``_align`` along the axis that is resampled first, and along the other one."""
-    return _align(x, first, (16, 4)), _align(x, second, (16,))
+    """``align`` along the axis that is resampled first, and along the other one."""
+    return align(x, first, (16, 4)), align(x, second, (16,))
 
 
 def _pointers(blocks: Blocks, weighing: Weighing, whole: bool) -> tuple[Tensor | None, ...]:
@@ -199,6 +205,6 @@ def _programs(out: Tensor, n: int, block: int, m: int, lanes: int) -> int:
     return out.shape[0] * out.shape[1] * triton.cdiv(n, block) * triton.cdiv(m, lanes)
 
 
-def _on(device: torch.device):
+def on(device: torch.device):
     """Triton launches on the current device."""
     return torch.cuda.device(device if device.type == "cuda" else -1)

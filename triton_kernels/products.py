@@ -166,7 +166,7 @@ def multiply_kernel(
             other strides than ``x_axis``, which is 1.
         LANES, ALIGN_LANES: places of a program on the other axis, and as ``ALIGN`` there.
     """
-    x_ptr, out_ptr, channel, row, column = _placed(
+    x_ptr, out_ptr, _, channel, row, column = _placed(
         x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
@@ -192,23 +192,45 @@ def resize_kernel(
     x_ptr, out_ptr,
     window_1_ptr, weight_1_ptr, bias_1_ptr, tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr,
     window_2_ptr, weight_2_ptr, bias_2_ptr, tap_start_2_ptr, tap_count_2_ptr, tap_weight_2_ptr,
-    scaling_ptr, channels,
+    scaling_ptr, images_ptr, channels, blocks_1, blocks_2,
     n_in_1, n_out_1, width_1, taps_1, bits_1, n_in_2, n_out_2, width_2, taps_2, bits_2,
     x_image, x_channel, x_1, x_2,
     out_image, out_channel, out_1, out_2,
     LIMBS_1: tl.constexpr, OUTPUTS_1: tl.constexpr, CHUNK_1: tl.constexpr, ALIGN_1: tl.constexpr,
     LIMBS_2: tl.constexpr, OUTPUTS_2: tl.constexpr, CHUNK_2: tl.constexpr, ALIGN_2: tl.constexpr,
-    IMAGE: tl.constexpr,
+    IMAGE: tl.constexpr, PACKED: tl.constexpr,
 ):  # fmt: skip
     """Bands along both axes, one after the other: what ``multiply_kernel`` gives in two launches.
 
-    Arguments as there, for each axis. Between the passes uint8 is uint8, and others are float32,
+    Arguments as there, for each axis, of ``blocks_1`` and ``blocks_2`` blocks; and
+
+        images_ptr: int64 ``[images, 10]``, of each image the address, stride of channels, lengths
+            of the axes before, after, their strides in ``out``, and in the image; then each has
+            bands of its own, one after the other. ``None``: all are parts of ``x_ptr``.
+        PACKED: whether the stride of the first axis is ``x_1`` for all images.
+
+    Between the passes uint8 is uint8, and others are float32,
     of which the second product takes three limbs of bfloat16, as of its weights.
     """
-    x_ptr, out_ptr, channel, row, column = _placed(
-        x_ptr, out_ptr, tl.cdiv(n_out_2, OUTPUTS_2), tl.cdiv(n_out_1, OUTPUTS_1),
-        channels, x_image, x_channel, out_image, out_channel,
-    )  # fmt: skip
+    x_ptr, out_ptr, image, channel, row, column = _placed(
+        x_ptr, out_ptr, blocks_2, blocks_1, channels, x_image, x_channel, out_image, out_channel
+    )
+    if images_ptr is not None:
+        images_ptr += 10 * image
+        x_ptr = tl.load(images_ptr).to(x_ptr.dtype) + channel * tl.load(images_ptr + 1)
+        n_in_1, n_in_2 = tl.load(images_ptr + 2).to(tl.int32), tl.load(images_ptr + 3).to(tl.int32)
+        n_out_1, n_out_2 = tl.load(images_ptr + 4), tl.load(images_ptr + 5)
+        out_1, out_2 = tl.load(images_ptr + 6), tl.load(images_ptr + 7)
+        if not PACKED:
+            x_1, x_2 = tl.load(images_ptr + 8).to(tl.int32), tl.load(images_ptr + 9).to(tl.int32)
+        else:
+            x_2 = tl.load(images_ptr + 9).to(tl.int32)
+        window_1_ptr += 2 * image * blocks_1
+        window_2_ptr += 2 * image * blocks_2
+        weight_1_ptr += image * blocks_1 * LIMBS_1 * OUTPUTS_1 * width_1
+        weight_2_ptr += image * blocks_2 * LIMBS_2 * OUTPUTS_2 * width_2
+        bias_1_ptr += image * blocks_1 * OUTPUTS_1
+        bias_2_ptr += image * blocks_2 * OUTPUTS_2
     j = column * OUTPUTS_1 + tl.arange(0, OUTPUTS_1)
     i = row * OUTPUTS_2 + tl.arange(0, OUTPUTS_2)
     whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8

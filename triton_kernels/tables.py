@@ -90,6 +90,13 @@ class Scaling:
     image: torch.dtype
 
 
+def empty_blocks(count: int, outputs: int, width: int, device: torch.device) -> Blocks:
+    """Place for so many blocks of fixed-point weights, of three digits."""
+    window = torch.empty(count, 2, dtype=torch.int32, device=device)
+    weight = torch.empty(count, 3, outputs, width, dtype=torch.int8, device=device)
+    return Blocks(window, weight, torch.empty(count, outputs, dtype=torch.int32, device=device))
+
+
 @lru_cache(maxsize=512)
 def windows(weighing: Weighing, outputs: int, align: int, chunk: int) -> np.ndarray:
     """Where the window of each block of ``outputs`` begins, and its length: ``[2, blocks]``.

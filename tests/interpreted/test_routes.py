@@ -6,7 +6,7 @@ import torch
 
 import torchresample as tr
 from torchresample import batch, functional, ops
-from torchresample.triton_kernels import launch
+from torchresample.triton_kernels import launch, ragged
 
 
 @pytest.fixture
@@ -22,8 +22,9 @@ def kernels(monkeypatch) -> list[str]:
 
         return Noted()
 
-    for name in ("resize_kernel", "multiply_kernel", "weigh_kernel", "select_kernel"):
-        monkeypatch.setattr(launch, name, noted(name, getattr(launch, name)))
+    for module in (launch, ragged):
+        for name in (n for n in dir(module) if n.endswith("_kernel")):
+            monkeypatch.setattr(module, name, noted(name, getattr(module, name)))
     for module in (batch, functional, ops):
         monkeypatch.setattr(module, "engine", lambda x: "gpu")
     return names
@@ -112,4 +113,4 @@ def test_batches_of_any_sizes(rng, request):
     expected = tr.resize_batch(images, (17, 19), "lanczos3", **options)
     kernels = request.getfixturevalue("kernels")
     assert torch.equal(tr.resize_batch(images, (17, 19), "lanczos3", **options), expected)
-    assert kernels == ["resize_kernel", "resize_kernel", "select_kernel"]
+    assert kernels == ["blocks_kernel", "blocks_kernel", "resize_kernel"]

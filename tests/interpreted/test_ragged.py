@@ -1,0 +1,153 @@
+"""Images of different sizes in one launch, with bands made by the kernel."""
+
+import numpy as np
+import pytest
+import torch
+
+import torchresample as tr
+from torchresample import batch, ops
+from torchresample.bands import Axis, filter_band
+from torchresample.filters import FILTERS
+from torchresample.profiles import PROFILES
+from torchresample.triton_kernels import ragged, weights
+
+SERVED = [name for name, f in FILTERS.items() if f.form[0] in weights.FORMS]
+SIZES = ((30, 41), (9, 100), (120, 11), (24, 31), (1, 1), (48, 16), (24, 64), (70, 31))
+
+
+@pytest.fixture
+def on_kernels(monkeypatch):
+    """``resize_batch``, by kernels; and whether all images took one launch."""
+    launches = []
+    plain = ragged.resize
+
+    def noted(*arguments):
+        launches.append(len(arguments[0]))
+        plain(*arguments)
+
+    monkeypatch.setattr(ragged, "resize", noted)
+
+    def resize_batch(*arguments, **options):
+        launches.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (batch, ops):
+                patch.setattr(module, "engine", lambda x: "gpu")
+            return tr.resize_batch(*arguments, **options), launches == [len(arguments[0])]
+
+    return resize_batch
+
+
+def images(rng, sizes=SIZES, channels=2):
+    return [torch.from_numpy(rng.integers(0, 256, (channels, *s), dtype=np.uint8)) for s in sizes]
+
+
+def random_boxes(rng, sizes):
+    low = [(rng.uniform(0, w - 0.6), rng.uniform(0, h - 0.6)) for h, w in sizes]
+    return [
+        (left, top, rng.uniform(left + 0.5, w), rng.uniform(top + 0.5, h))
+        for (left, top), (h, w) in zip(low, sizes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("method", SERVED)
+def test_methods(rng, on_kernels, method, antialias):
+    x, options = images(rng), {"antialias": antialias, "flips": [i % 2 == 0 for i in range(8)]}
+    boxes = random_boxes(rng, SIZES)
+    boxes[3] = None
+    for boxes_ in (None, boxes):
+        expected = tr.resize_batch(x, (24, 31), method, boxes=boxes_, **options)
+        result, together = on_kernels(x, (24, 31), method, boxes=boxes_, **options)
+        assert torch.equal(result, expected)
+        assert together
+
+
+@pytest.mark.parametrize("like", ["pillow", "pillow12"])
+@pytest.mark.parametrize("size", [(24, 31), (1, 1), (90, 7), (65, 130)])
+@pytest.mark.parametrize("kind", ["aligned", "words", "channels_last", "strided"])
+def test_memory(rng, on_kernels, kind, size, like):
+    step = {"aligned": 16, "words": 4}.get(kind, 1)
+    sizes = [(h, -(-w // step) * step) for h, w in SIZES if h <= 48 or step == 1]
+    x = images(rng, sizes)
+    if kind == "channels_last":
+        x = [image[None].contiguous(memory_format=torch.channels_last)[0] for image in x]
+    if kind == "strided":
+        x = [image.transpose(1, 2).contiguous().transpose(1, 2)[:, ::2] for image in x]
+    options = {"like": like, "layout": torch.channels_last}
+    expected = tr.resize_batch(x, size, "bicubic", **options)
+    result, together = on_kernels(x, size, "bicubic", **options)
+    assert torch.equal(result, expected)
+    assert result.stride() == expected.stride()
+    assert together
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_scaling(rng, on_kernels, dtype):
+    x = images(rng, channels=3)
+    options = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.1), "dtype": dtype}
+    expected = tr.resize_batch(x, (24, 31), "lanczos3", **options)
+    result, together = on_kernels(x, (24, 31), "lanczos3", **options)
+    assert torch.equal(result, expected)
+    assert together
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        *(("hamming", {}), ("gaussian", {}), ("spline36", {}), ("nearest", {}), ("area", {})),
+        *(("bicubic", {"boundary": "reflect"}), ("bilinear", {"like": "torch"})),
+        ("bilinear", {"like": "skimage"}),
+    ],
+)
+def test_others_one_by_one(rng, on_kernels, method, options):
+    x = images(rng)
+    result, together = on_kernels(x, (9, 12), method, **options)
+    assert torch.equal(result, tr.resize_batch(x, (9, 12), method, **options))
+    assert not together
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("method", SERVED)
+def test_weights(rng, method, antialias):
+    """With 30 fraction bits, which tell weights apart that Pillow's 22 do not."""
+    bits, digits, outputs, chunk = 30, 4, 16, 64
+    filter_, profile, count = FILTERS[method], PROFILES["pillow"], 6
+    n_in, n_out = rng.integers(1, 200, count), int(rng.integers(1, 40))
+    low = rng.uniform(0, n_in - 0.9)
+    axis = profile.axis(n_in, n_out, low, rng.uniform(low + 0.5, n_in))
+    none = np.zeros(count)
+    blocks, width = -(-n_out // outputs), 512
+    whole = torch.from_numpy(np.stack([n_in, np.full(count, n_out), none, none], 1).astype(int))
+    window = torch.zeros(count * blocks, 2, dtype=torch.int32)
+    weight = torch.full((count * blocks, digits, outputs, width), 77, dtype=torch.int8)
+    form, parameters = filter_.form
+    weights.blocks_kernel[(count * blocks,)](
+        whole, torch.from_numpy(np.stack([axis.lo, axis.hi], 1)),
+        torch.tensor([filter_.radius, *parameters, 0.0, 0.0], dtype=torch.float64),
+        window, weight, torch.empty(count * blocks, outputs, dtype=torch.int32),
+        blocks, width, bits, FORM=form, ANTIALIAS=antialias,
+        LIMBS=digits, OUTPUTS=outputs, CHUNK=chunk, ALIGN=1,
+    )  # fmt: skip
+    for i in range(count):
+        one = Axis(int(n_in[i]), n_out, float(axis.lo[i]), float(axis.hi[i]))
+        band = filter_band(filter_, one, antialias, "renormalize")
+        for j in range(n_out):
+            block, row = i * blocks + j // outputs, j % outputs
+            start, length = window[block].tolist()
+            found = sum(weight[block, d, row, :length].long() << 8 * (3 - d) for d in range(digits))
+            expected = np.zeros(max(one.n_in, start + length))
+            expected[band.start[j] :][: band.taps] = band.weight[j] * 2.0**bits
+            expected = np.trunc(expected + np.copysign(0.5, expected))
+            assert np.array_equal(found.numpy(), expected[start : start + length])
+            assert not expected[:start].any() and not expected[start + length :].any()  # noqa: PT018
+
+
+@pytest.mark.parametrize("method", SERVED)
+def test_sums_fit_32_bits(rng, method):
+    """Also where the image's end cuts a filter: positive weights add up to less than 2."""
+    for _ in range(500):
+        n_in, n_out = int(rng.integers(1, 40)), int(rng.choice([1, 2, 3, 7, 40, 300]))
+        low = rng.choice([0, rng.uniform(0, n_in - 0.01)])
+        axis = Axis(n_in, n_out, low, rng.choice([n_in, rng.uniform(low + 0.005, n_in)]))
+        band = filter_band(FILTERS[method], axis, bool(rng.integers(2)), "renormalize")
+        assert np.maximum(band.weight, 0).sum(1).max() < 2

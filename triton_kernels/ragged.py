@@ -1,0 +1,122 @@
+"""One launch for images of different sizes, after one for the bands of each axis."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import triton
+from torch import Tensor
+
+from . import launch, tables
+from .products import resize_kernel
+from .tables import Scaling
+from .weights import blocks_kernel
+
+
+class Axes(NamedTuple):
+    """One axis of every image, int64 ``[images, 4]`` and float64 ``[images, 2]``.
+
+    See ``blocks_kernel``.
+    """
+
+    whole: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter by its form and parameters, and how it is used: see ``blocks_kernel``."""
+
+    form: str
+    parameters: tuple[float, ...]
+    radius: float
+    antialias: bool
+
+
+def resize(
+    images: Sequence[Tensor],
+    down: Axes,
+    across: Axes,
+    columns_first: np.ndarray,
+    filter_: Filter,
+    bits: int,
+    scaling: Scaling | None,
+    out: Tensor,
+) -> None:
+    """``images``, uint8 ``[C, H, W]`` of one device, each into its ``out[i]`` ``[C, h, w]``.
+
+    ``columns_first``: of each image, whether the height is resampled first; ``bits``: fraction bits
+    of the weights.
+    """
+    swap = columns_first[:, None]
+    first, second = _chosen(swap, down, across), _chosen(swap, across, down)
+    strides = np.array([image.stride() for image in images])
+    packed = not swap.any() and (strides[:, 2] == 1).all()
+    aligns = min(launch.align(image[None], 3, (16, 4)) for image in images) if packed else 1, 1
+    *outputs, chunk = tables.TILES[1][0 if _scales(first).mean() > 1 else 2]
+    n_out = [int(axes.whole[:, 1].max()) for axes in (first, second)]
+    blocks = [triton.cdiv(n, size) for n, size in zip(n_out, outputs, strict=True)]
+    ours = np.array([[out.stride(3), out.stride(2)]])
+    table = [
+        *(np.array([[image.data_ptr()] for image in images]), strides[:, :1]),
+        *(axes.whole[:, i : i + 1] for i in (0, 1) for axes in (first, second)),
+        *(np.where(swap, ours[:, ::-1], ours), np.where(swap, strides[:, 1:], strides[:, :0:-1])),
+    ]
+    parts = np.concatenate(table, 1), first.whole, second.whole, first.edges, second.edges
+    kernel = np.array([filter_.radius, *filter_.parameters, 0.0, 0.0])
+    x, (table, *described, kernel) = images[0], _on_device((*parts, kernel), out.device)
+    with launch.on(out.device):
+        made = []
+        for axes, n, size, align, whole, edges in zip(
+            (first, second), blocks, outputs, aligns, described[:2], described[2:], strict=True
+        ):
+            width = _width(axes, size, align, chunk, filter_)
+            made.append(tables.empty_blocks(len(images) * n, size, width, out.device))
+            blocks_kernel[(len(images) * n,)](
+                whole, edges, kernel, made[-1].window, made[-1].weight, made[-1].bias,
+                n, width, bits, FORM=filter_.form, ANTIALIAS=filter_.antialias,
+                LIMBS=3, OUTPUTS=size, CHUNK=chunk, ALIGN=align, enable_fp_fusion=False,
+            )  # fmt: skip
+        one, two = made
+        resize_kernel[(len(images) * len(x) * blocks[0] * blocks[1],)](
+            x, out, one.window, one.weight, one.bias, None, None, None,
+            two.window, two.weight, two.bias, None, None, None,
+            launch.scales(scaling, out.device), table, len(x), *blocks,
+            1, 1, one.weight.shape[3], 1, bits, 1, 1, two.weight.shape[3], 1, bits,
+            0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
+            LIMBS_1=3, OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],
+            LIMBS_2=3, OUTPUTS_2=outputs[1], CHUNK_2=chunk, ALIGN_2=1,
+            IMAGE=launch.image(scaling), PACKED=bool(packed), enable_fp_fusion=False,
+            num_warps=launch.warps(*outputs, 1),
+        )  # fmt: skip
+
+
+def _chosen(swap: np.ndarray, if_so: Axes, else_: Axes) -> Axes:
+    return Axes(*(np.where(swap, a, b) for a, b in zip(if_so, else_, strict=True)))
+
+
+def _scales(axes: Axes) -> np.ndarray:
+    return (axes.edges[:, 1] - axes.edges[:, 0]) / axes.whole[:, 1]
+
+
+def _width(axes: Axes, outputs: int, align: int, chunk: int, filter_: Filter) -> int:
+    """No less than any block's window is long."""
+    scale = _scales(axes)
+    support = filter_.radius * (np.maximum(scale, 1) if filter_.antialias else 1)
+    longest = ((outputs - 1) * scale + 2 * support + 2).max() + align
+    return triton.cdiv(math.ceil(longest), chunk) * chunk
+
+
+def _on_device(parts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
+    """Arrays of eight bytes an element, in one copy that nothing waits for."""
+    flat = torch.from_numpy(np.concatenate([part.view(np.int64).ravel() for part in parts]))
+    if device.type == "cuda":
+        flat = flat.pin_memory().to(device, non_blocking=True)
+    found = flat.split([part.size for part in parts])
+    return [
+        tensor.view(torch.float64) if part.dtype == np.float64 else tensor
+        for tensor, part in zip(found, parts, strict=True)
+    ]
