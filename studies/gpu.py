@@ -228,15 +228,31 @@ def timed(config: Config, key: Cell) -> Cell:
 
 
 def same_as_on_the_cpu(config: Config, key: Cell) -> Cell:
-    """The methods of a profile whose bytes differ between the device and the CPU."""
+    """The methods of a profile whose values differ between the device and the CPU.
+
+    Of one batch, and of parts of its images, with boxes and a flip, scaled.
+    """
     x, size = images(config, key)
     failures, like = [], key["method"]
+    h, w = x.shape[-2:]
+    parts = [x[0], x[-1, :, : h // 2 + 1], x[0, :, 3:, : w // 2]]
+    boxes = [None, (1.5, 0.25, w - 2.0, h / 2), (0.0, 1.0, w // 2 - 3.5, h - 4.0)]
+    together = {"boxes": boxes, "flips": [False, True, False], "mean": MEAN, "std": STD}
     for method, spec in tr.PROFILES[like].methods.items():
         for antialias in spec.antialias:
             options = {"like": like, "antialias": antialias}
-            result = tr.resize(x, size, method, **options).cpu()
-            if not torch.equal(result, tr.resize(x.cpu(), size, method, **options)):
-                failures.append(f"{method}, antialias={antialias}")
+            lists = options | together | {"dtype": torch.float32}
+            here = (
+                tr.resize(x, size, method, **options),
+                tr.resize_batch(parts, size, method, **lists),
+            )
+            there = (
+                tr.resize(x.cpu(), size, method, **options),
+                tr.resize_batch([part.cpu() for part in parts], size, method, **lists),
+            )
+            for name, a, b in zip(("resize", "resize_batch"), here, there, strict=True):
+                if not torch.equal(a.cpu(), b):
+                    failures.append(f"{name}, {method}, antialias={antialias}")
     return {"moved": 0, "times": {}, "failures": failures}
 
 

@@ -99,11 +99,16 @@ def _type(argument) -> str | None:
 
 def _hint(kernel, place: int, argument) -> str | None:
     """What Triton takes an argument for, beside its type."""
+    parameter = kernel.params[place]
     if isinstance(argument, torch.Tensor):
-        return "16" if argument.data_ptr() % 16 == 0 else None
-    if not isinstance(argument, int) or kernel.params[place].do_not_specialize:
+        value = argument.data_ptr()
+    elif isinstance(argument, int) and not parameter.do_not_specialize:
+        value = argument
+    else:
         return None
-    return "1" if argument == 1 else "16" if argument % 16 == 0 else None
+    if value == 1:
+        return "1"
+    return "16" if value % 16 == 0 and not parameter.do_not_specialize_on_alignment else None
 
 
 @lru_cache(maxsize=1)

@@ -82,7 +82,11 @@ def test_tv_tensors_and_grey_images(images):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"images": []}, TypeError, "images must be a list .* empty"),
+        ({"images": []}, ValueError, "images must have at least one image"),
+        ({"images": None}, TypeError, "images must be a list .* got NoneType"),
+        ({"images": [tv_tensors.Mask(torch.zeros(3, 4, 4))]}, TypeError, r"images\[0\] .*Mask"),
+        ({"images": [torch.zeros(3, 4, 4).to_sparse()]}, TypeError, r"images\[0\] must be a dense"),
+        ({"images": [torch.zeros(3, 4, 4).short()], "dtype": torch.float32}, TypeError, "int16"),
         ({"images": torch.zeros(2, 3, 4, 4)}, TypeError, "images must be a list .* got Tensor"),
         ({"images": [torch.zeros(3, 4, 4), "a"]}, TypeError, r"images\[1\] must be a tensor"),
         ({"images": [torch.zeros(4, 4)]}, ValueError, r"images\[0\] must have shape \[C, H, W\]"),
@@ -99,12 +103,23 @@ def test_tv_tensors_and_grey_images(images):
             *(ValueError, "images must agree in their device"),
         ),
         ({"images": [torch.zeros(3, 4, 0)]}, ValueError, r"images\[0\].* at least one pixel"),
+        ({"size": None}, ValueError, r"size must be \(h, w\)"),
+        ({"boxes": torch.zeros(5, 4, device="meta")}, TypeError, "boxes must be a dense tensor"),
+        (
+            {
+                "boxes": tv_tensors.BoundingBoxes(
+                    torch.ones(5, 4), format="XYWH", canvas_size=(9, 9)
+                )
+            },
+            *(ValueError, "boxes must have the format XYXY, got XYWH"),
+        ),
+        ({"flips": [None, *4 * [True]]}, TypeError, "flips must consist of True and False"),
         ({"size": 24}, ValueError, r"size must be \(h, w\).* got 24"),
         ({"size": (0, 3)}, ValueError, "size"),
         ({"method": "cubic"}, ValueError, "method"),
         ({"boxes": [None]}, ValueError, "boxes must have an entry for each of 5 images, got 1"),
         ({"boxes": 5 * [(0, 0, 8, 1)]}, ValueError, r"images\[3\], boxes\[3\]: box must lie"),
-        ({"flips": 5 * [1]}, TypeError, "flips must consist of True and False, got 1"),
+        ({"flips": 5 * [1]}, TypeError, "flips must consist of True and False, got .1"),
         ({"flips": 7}, TypeError, "flips must be a sequence"),
         ({"mean": [0.5], "std": [0.5]}, ValueError, "dtype must be given"),
         ({"mean": 2 * [0.5], "std": 2 * [0.5], "dtype": torch.float32}, ValueError, "mean must"),

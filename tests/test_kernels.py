@@ -2,8 +2,11 @@
 
 import pandas as pd
 import pytest
+import torch
 import triton
 from compiled import TABLE, TARGETS, compiled, contents, launched
+
+from torchresample.triton_kernels import tables
 
 VARIANTS = {variant.name: (variant, hints) for variant, hints in launched().items()}
 SHARED = {"sm_80": 163, "sm_90": 227, "sm_100": 227, "gfx942": 64}
@@ -34,7 +37,7 @@ def _chunk(variant) -> tuple[int, int] | None:
         ("CHUNK_1", "CHUNK_2", "ALIGN_1", "ALIGN_2"),
         ("CHUNK", "LANES", "ALIGN", "ALIGN_LANES"),
     ):
-        if chunk in constants:
+        if lanes in constants:
             aligned = max(constants[name] for name in aligns)
             return size * constants[chunk] * constants[lanes], size * aligned
     return None
@@ -58,3 +61,15 @@ def test_compiles(table, name, target):
     expected = table.loc[(name, target)]
     if expected["triton"] == triton.__version__:  # another compiler has other registers
         assert found == expected.drop("triton").to_dict()
+
+
+def test_what_a_graph_reads_is_held(monkeypatch):
+    """Caches forget; a captured CUDA graph reads the same memory again."""
+    monkeypatch.setattr(tables, "_HELD", {})
+    made = tables.held(lambda n: [n])
+    made(1)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    result = made(2)
+    assert list(tables._HELD.values()) == [[2]]
+    assert tables._HELD[id(result)] is result

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from torchresample import gpu, ragged
-from torchresample.checks import Box, Method, check_dense, check_options
+from torchresample import cpu, gpu, ragged
+from torchresample.checks import Box, Method, check_options, is_dense
 from torchresample.functional import resample_part, resolved
 from torchresample.ops import engine, is_plain, program, scales
-from torchresample.preprocess import Scaling, check_channels, check_scaling, scaled
+from torchresample.preprocess import Scaling, check_scalable, check_scaling, scaled
 from torchresample.profiles import PROFILES
 
 
@@ -32,14 +33,16 @@ def resize_batch(
     """Images of different sizes, each resized to one size, as a batch.
 
     Every image becomes what ``resize`` makes of it alone: none is padded to the size of others.
+    A CUDA graph cannot capture it, as its images may lie elsewhere when that runs.
 
     Args:
-        images: tensors ``[C, H, W]`` of one dtype, number of channels and device, any strides.
+        images: tensors (or ``tv_tensors.Image``) ``[C, H, W]`` of one dtype, number of channels and
+            device, any strides.
         size: ``(h, w)`` in pixels.
         method, like, antialias, boundary: see ``resize``.
         boxes: for each image ``(left, top, right, bottom)`` in its pixels, may be fractional, or
-            ``None`` for all of it; or a tensor ``[B, 4]``, which is read from its device.
-        flips: for each image, whether its result is mirrored left to right; or a bool tensor.
+            ``None`` for all of it; or an array or tensor ``[B, 4]``, which is read from its device.
+        flips: for each image, whether its result is mirrored left to right; or a bool array.
         mean, std, dtype: see ``ImageClassification``; without a ``dtype`` values stay as they are.
         layout: of the batch, ``torch.contiguous_format`` or ``torch.channels_last``.
 
@@ -50,27 +53,28 @@ def resize_batch(
         ValueError, TypeError: an argument out of range or of the wrong type, naming it, and which
             of the images it is.
     """
-    method = check_options(size, method, like, antialias, None, boundary, None)
     if not isinstance(size, Sequence) or len(size) != 2:
         raise ValueError(f"size must be (h, w), as all results have one size, got {size!r}")
+    method = check_options(size, method, like, antialias, None, boundary, None)
     if dtype is None and (mean is not None or std is not None):
         raise ValueError(f"dtype must be given where mean or std are, got None with {mean}, {std}")
     kind = torch.uint8 if dtype is None else dtype
     scaling = check_scaling(mean, std, kind, layout)
     images = _checked(images)
     if dtype is not None:
-        check_channels(images[0], scaling)
-    flips = [_as_bool(flip) for flip in _listed("flips", flips, len(images))]
+        check_scalable(images[0], scaling)
+    flips = [False] * len(images) if flips is None else _listed("flips", flips, len(images))
+    if not all(isinstance(flip, bool) for flip in flips):
+        raise TypeError(f"flips must consist of True and False, got {flips!r}")
+    places = [None] * len(images) if boxes is None else _listed("boxes", boxes, len(images))
     corners, new_size = [], (int(size[0]), int(size[1]))
-    for i, (image, box) in enumerate(
-        zip(images, _listed("boxes", boxes, len(images)), strict=True)
-    ):
+    for i, (image, box) in enumerate(zip(images, places, strict=True)):
         try:
-            _, smooth, box = resolved(
-                image.shape, image.dtype, new_size, method, box, like, antialias, None
-            )
+            arguments = image.shape, image.dtype, new_size, method, box, like, antialias, None
+            _, smooth, box = resolved(*arguments)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"images[{i}], boxes[{i}]: {error}") from None
+            which = f"images[{i}]" if box is None else f"images[{i}], boxes[{i}]"
+            raise type(error)(f"{which}: {error}") from None
         corners.append(box)
     options = method, like, smooth, boundary or PROFILES[like].boundary
     scaling = None if dtype is None else scaling
@@ -123,18 +127,20 @@ def _finished(batch: Tensor, scaling: Scaling | None, layout: torch.memory_forma
 
 def _checked(images: Sequence[Tensor]) -> list[Tensor]:
     """Plain tensors ``[C, H, W]`` of one kind."""
-    if isinstance(images, Tensor) or not isinstance(images, Sequence) or not images:
-        raise TypeError(
-            f"images must be a list of tensors, at least one, got {type(images).__name__}"
-            + ("" if isinstance(images, Tensor) or images else " that is empty")
-        )
+    if not isinstance(images, (list, tuple)):
+        raise TypeError(f"images must be a list of tensors, got {type(images).__name__}")
+    if not images:
+        raise ValueError("images must have at least one image, got none")
     for i, image in enumerate(images):
-        if not isinstance(image, Tensor):
-            kind = type(image)
+        kind = type(image)
+        other = isinstance(image, tv_tensors.TVTensor) and kind is not tv_tensors.Image
+        if not isinstance(image, Tensor) or other:
             raise TypeError(
-                f"images[{i}] must be a tensor, got {kind.__module__}.{kind.__qualname__}"
+                f"images[{i}] must be a tensor or a tv_tensors.Image, "
+                f"got {kind.__module__}.{kind.__qualname__}"
             )
-        check_dense(image)
+        if not is_dense(image):
+            raise TypeError(f"images[{i}] must be a dense tensor, got {image.layout}")
         if image.ndim != 3:
             raise ValueError(f"images[{i}] must have shape [C, H, W], got {tuple(image.shape)}")
         for name, value, wanted in (
@@ -148,23 +154,20 @@ def _checked(images: Sequence[Tensor]) -> list[Tensor]:
                     f"images[{i}]"
                 )
     plain = (i.as_subclass(Tensor) if isinstance(i, tv_tensors.TVTensor) else i for i in images)
-    return list(plain)
+    return [cpu.materialised(image) for image in plain]
 
 
-def _listed(name: str, values: Sequence | Tensor | None, count: int) -> list:
-    """An entry for each image; ``None`` where there are none."""
-    if values is None:
-        return [None] * count
-    if isinstance(values, Tensor):
+def _listed(name: str, values: Sequence | np.ndarray | Tensor, count: int) -> list:
+    """An entry for each image."""
+    boxes = isinstance(values, tv_tensors.BoundingBoxes)
+    if boxes and values.format != tv_tensors.BoundingBoxFormat.XYXY:
+        raise ValueError(f"{name} must have the format XYXY, got {values.format.value}")
+    if isinstance(values, Tensor) and (not is_dense(values) or values.is_meta):
+        raise TypeError(f"{name} must be a dense tensor with values, got {values!r}")
+    if isinstance(values, (Tensor, np.ndarray)):
         values = values.tolist()
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise TypeError(f"{name} must be a sequence, one entry for each image, got {values!r}")
     if len(values) != count:
         raise ValueError(f"{name} must have an entry for each of {count} images, got {len(values)}")
     return list(values)
-
-
-def _as_bool(flip: bool | None) -> bool:
-    if flip is not None and not isinstance(flip, bool):
-        raise TypeError(f"flips must consist of True and False, got {flip!r}")
-    return bool(flip)

@@ -75,8 +75,7 @@ def packed_strides(shape: Sequence[int], inner: bool) -> list[int]:
 
 
 def _run(steps: list[Step], x: Tensor, out: Tensor, inner: bool) -> None:
-    if x.is_neg() or x._is_zerotensor():  # NumPy has no view of either
-        x = torch.empty_like(x).copy_(x)
+    x = materialised(x)
     if x.ndim > 4:  # nor of more than 64 axes
         x, out = as_4d(x), as_4d(out)
     if x.requires_grad:  # nor of this; whoever wants the gradient has seen to it
@@ -85,6 +84,11 @@ def _run(steps: list[Step], x: Tensor, out: Tensor, inner: bool) -> None:
     for step in first:
         x = step(x, None, inner)
     last(x, out, inner)
+
+
+def materialised(x: Tensor) -> Tensor:
+    """``x``, whose memory holds its values: not less a sign, nor none as of a tensor of zeros."""
+    return torch.empty_like(x).copy_(x) if x.is_neg() or x._is_zerotensor() else x
 
 
 def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[Step]:

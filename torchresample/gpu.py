@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from torchresample import cpu
+from torchresample.bands import kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def serves(device: torch.device) -> bool:
     """Whether Triton is installed, and compiles for that device."""
     if device.type != "cuda" or find_spec("triton") is None:
         return False
-    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (7, 0)
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def program(passes: tuple[Pass, ...], dtype: torch.dtype) -> Callable[..., None]:
@@ -68,10 +69,12 @@ class _Step(NamedTuple):
 def _joined(steps: list[_Step]) -> list[Callable]:
     """What runs them: both axes in one launch, where the matrix units have their arithmetic."""
     if len(steps) == 2:
+        from torchresample.triton_kernels.tables import multiplies
+
         first, second = steps
         # Between halves stand sums in float32, which have the limbs of bfloat16.
         kind = torch.uint8 if second.dtype == torch.uint8 else torch.bfloat16
-        if first.weighing.multiplies(first.dtype) and second.weighing.multiplies(kind):
+        if multiplies(first.weighing, first.dtype) and multiplies(second.weighing, kind):
             return [partial(_resize, first, second)]
     return [partial(_weigh, step) for step in steps]
 
@@ -95,7 +98,7 @@ def _run(
     if not steps and scaling is None:
         out.copy_(x)
         return
-    x, out = cpu.as_4d(x), cpu.as_4d(out)
+    x, out = cpu.as_4d(cpu.materialised(x)), cpu.as_4d(out)
     *first, last = steps or [partial(_select, None, None)]
     for step in first:
         x = step(x, None, inner, None)
@@ -138,11 +141,11 @@ def _resize(
 def _weigh(
     step: _Step, x: Tensor, out: Tensor | None, inner: bool, scaling: "Scaling | None"
 ) -> Tensor:
-    from torchresample.triton_kernels import launch
+    from torchresample.triton_kernels import launch, tables
 
     weighing = step.weighing
     # Sums of halves that stay float32 are rare: they are not worth more compiled kernels.
-    multiplies = launch.near(x) and weighing.multiplies(x.dtype)
+    multiplies = launch.near(x) and tables.multiplies(weighing, x.dtype)
     multiplies = multiplies and (out is not None or step.store == x.dtype)
     if out is None:
         shape = list(x.shape)
@@ -156,6 +159,7 @@ def _empty(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inner: bool) -
     return x.new_empty_strided(shape, cpu.packed_strides(shape, inner), dtype=dtype)
 
 
+@kept(lambda step, *_: step.band.weight.size)
 def _weighings(
     step: Pass, dtype: torch.dtype, limits: Limits
 ) -> tuple[list["Weighing"], torch.dtype, Limits]:

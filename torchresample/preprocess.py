@@ -122,8 +122,6 @@ def prepared(
     x = image.as_subclass(Tensor) if isinstance(image, tv_tensors.TVTensor) else image
     if scaling is None:
         return _part(x, size, crop, method, like, antialias, box, flip, None)
-    if image.dtype != torch.uint8 and not image.is_floating_point():
-        raise TypeError(f"image must have dtype uint8 or a floating one, got {image.dtype}")
     if image.ndim < 3:
         raise ValueError(f"image must have shape [..., C, H, W], got {tuple(image.shape)}")
     return _part(x, size, crop, method, like, antialias, box, flip, scaling)
@@ -144,6 +142,8 @@ def _part(
         top, left, h, w = box
         x = x[..., top : top + h, left : left + w]
     check_dense(x)
+    if scaling is not None:
+        check_scalable(x, scaling)
     new_size, antialias, _ = resolved(x.shape, x.dtype, size, method, None, like, antialias, None)
     window, pads = _window(new_size, crop)
     if scaling is None:
@@ -151,7 +151,6 @@ def _part(
         part = resample_part(x, new_size, method, like, antialias, window=window, flip=now)
         part = torch.nn.functional.pad(part, pads) if any(pads) else part
         return part.flip(-1) if flip and not now else part
-    check_channels(x, scaling)
     profile = PROFILES[like]
     if not any(pads) and not profile.clips and scales(x, scaling.dtype):
         top, left, *part = window or (0, 0, *new_size)
@@ -174,7 +173,10 @@ def _window(
     return (top, left, h, w), (before, after, above, below)
 
 
-def check_channels(x: Tensor, scaling: Scaling) -> None:
+def check_scalable(x: Tensor, scaling: Scaling) -> None:
+    """Whether an image ``[..., C, H, W]`` can be scaled like that."""
+    if x.dtype != torch.uint8 and not x.is_floating_point():
+        raise TypeError(f"image must have dtype uint8 or a floating one, got {x.dtype}")
     mean, dtype, channels = scaling.mean, scaling.dtype, x.shape[-3]
     if mean is not None and len(mean) != 1 and len(mean) != channels:
         raise ValueError(f"mean must have a value per channel of image, {channels}, got {mean}")

@@ -97,7 +97,9 @@ def _stored(sums, scale, low, high, RULE: tl.constexpr):
     return values
 
 
-@triton.jit(do_not_specialize=["begin", "scale", "low", "high", "taps"])
+@triton.jit(
+    do_not_specialize=["channels", "n_out", "taps", "begin", "scale", "low", "high"],
+)
 def weigh_kernel(
     x_ptr, out_ptr, index_ptr, start_ptr, count_ptr, weight_ptr, scaling_ptr,
     channels, n_out, n_other, taps,
@@ -139,7 +141,7 @@ def weigh_kernel(
     )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["channels", "n_rows"])
 def select_kernel(
     x_ptr, out_ptr, rows_ptr, columns_ptr, scaling_ptr,
     channels, n_rows, n_columns,

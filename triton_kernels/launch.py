@@ -29,7 +29,7 @@ def resize(
 ) -> bool:
     """Both axes in one launch; ``False``, and nothing done, where two launches take less time.
 
-    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``Weighing.multiplies``.
+    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``tables.multiplies``.
     """
     one, two = _axis(first), _axis(second)
     aligns = _aligns(x, one, two)
@@ -79,7 +79,7 @@ def resize_tiles(
 def multiply(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor) -> None:
     """One axis on the matrix units: ``out`` is shaped as ``x`` but along ``weighing.dim``.
 
-    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``Weighing.multiplies``.
+    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``tables.multiplies``.
     """
     axis = _axis(weighing)
     other, whole = 5 - axis, x.dtype == torch.uint8
@@ -183,12 +183,14 @@ def _pointers(blocks: Blocks, weighing: Weighing, whole: bool) -> tuple[Tensor |
     return blocks.window, blocks.weight, blocks.bias, *taps
 
 
+@tables.held
 @lru_cache(maxsize=256)
 def _on_device(weighing: Weighing, device: torch.device) -> tuple[Tensor | None, ...]:
     tensors = weighing.start, weighing.count, weighing.weight, weighing.index
     return tuple(t if t is None else t.to(device) for t in tensors)
 
 
+@tables.held
 @lru_cache(maxsize=256)
 def _copied(index: Tensor, device: torch.device) -> Tensor:
     return index.to(device)

@@ -14,6 +14,9 @@ import triton.language as tl
 
 from .kernels import _placed, _tap_sums, _write
 
+# Arguments that change with every image are not compiled for; ALIGN says what counts of them.
+_IMAGE = ("x_image", "x_channel")
+
 
 @triton.jit
 def _multiplied(
@@ -140,7 +143,10 @@ def _taps(start_ptr, count_ptr, weight_ptr, taps, j, n_out):
     return start, count, weight_ptr + j.to(tl.int64) * taps
 
 
-@triton.jit(do_not_specialize=["bits"])
+@triton.jit(
+    do_not_specialize=["channels", "n_in", "taps", "bits", *_IMAGE],
+    do_not_specialize_on_alignment=["x_ptr", "x_axis", "x_other"],
+)
 def multiply_kernel(
     x_ptr, out_ptr, window_ptr, weight_ptr, bias_ptr,
     tap_start_ptr, tap_count_ptr, tap_weight_ptr, scaling_ptr,
@@ -187,7 +193,13 @@ def multiply_kernel(
     _write(out_ptr, sums, j, n_out, out_axis, i, n_other, out_other, scaling_ptr, channel, IMAGE)
 
 
-@triton.jit(do_not_specialize=["bits_1", "bits_2"])
+@triton.jit(
+    do_not_specialize=[
+        *("channels", "blocks_1", "blocks_2", "n_in_1", "n_in_2"),
+        *("taps_1", "taps_2", "bits_1", "bits_2", *_IMAGE),
+    ],
+    do_not_specialize_on_alignment=["x_ptr", "x_1", "x_2"],
+)
 def resize_kernel(
     x_ptr, out_ptr,
     window_1_ptr, weight_1_ptr, bias_1_ptr, tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr,

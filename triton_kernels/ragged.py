@@ -114,6 +114,8 @@ def _on_device(parts: Sequence[np.ndarray], device: torch.device) -> list[Tensor
     """Arrays of eight bytes an element, in one copy that nothing waits for."""
     flat = torch.from_numpy(np.concatenate([part.view(np.int64).ravel() for part in parts]))
     if device.type == "cuda":
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("images of different sizes cannot be part of a CUDA graph")
         flat = flat.pin_memory().to(device, non_blocking=True)
     found = flat.split([part.size for part in parts])
     return [

@@ -1,7 +1,8 @@
 """What kernels read beside pixels: bands, and bands cut into blocks for the matrix units."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 import numpy as np
 import torch
@@ -57,16 +58,18 @@ class Weighing:
     high: int = 0
     cut: int = 0
 
-    def multiplies(self, dtype: torch.dtype) -> bool:
-        """Whether the matrix units have its arithmetic, for pixels of ``dtype``."""
-        if self.index is not None:
-            return False
-        if dtype == torch.uint8:
-            fixed = self.rule == "shift" and self.weight.dtype == torch.int32 and not self.cut
-            limits = (self.low, self.high) == (0, 255)
-            return fixed and limits and bool((self.weight.abs() < 2**23 - 2**15).all())
-        real = self.rule == "keep" and self.weight.dtype == torch.float32
-        return real and dtype in (torch.float16, torch.bfloat16)
+
+@lru_cache(maxsize=1024)
+def multiplies(weighing: Weighing, dtype: torch.dtype) -> bool:
+    """Whether the matrix units have its arithmetic, for pixels of ``dtype``."""
+    if weighing.index is not None:
+        return False
+    if dtype == torch.uint8:
+        fixed = weighing.rule == "shift" and weighing.weight.dtype == torch.int32
+        stored = (weighing.low, weighing.high, weighing.cut) == (0, 255, 0)
+        return fixed and stored and bool((weighing.weight.abs() < 2**23 - 2**15).all())
+    real = weighing.rule == "keep" and weighing.weight.dtype == torch.float32
+    return real and dtype in (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +114,26 @@ def windows(weighing: Weighing, outputs: int, align: int, chunk: int) -> np.ndar
     return np.stack([first, -((first - end) // chunk) * chunk])
 
 
+def held(function: Callable) -> Callable:
+    """What it returns stays in memory where a CUDA graph is being captured, which reads it later.
+
+    Otherwise the caches forget it some day.
+    """
+
+    @wraps(function)
+    def holding(*arguments):
+        result = function(*arguments)
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+            _HELD[id(result)] = result
+        return result
+
+    return holding
+
+
+_HELD: dict[int, object] = {}
+
+
+@held
 @lru_cache(maxsize=128)
 def blocks(
     weighing: Weighing, outputs: int, align: int, chunk: int, dtype: torch.dtype,

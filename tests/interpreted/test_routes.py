@@ -81,6 +81,7 @@ def test_presets(rng, request, name):
     else:
         allowed = 2 * torch.finfo(dtype).eps / min(preset.scaling.std)
         assert (result - expected).abs().max() <= allowed
+    assert kernels
     assert launches in (None, kernels)
 
 
@@ -114,3 +115,15 @@ def test_batches_of_any_sizes(rng, request):
     kernels = request.getfixturevalue("kernels")
     assert torch.equal(tr.resize_batch(images, (17, 19), "lanczos3", **options), expected)
     assert kernels == ["blocks_kernel", "blocks_kernel", "resize_kernel"]
+
+
+def test_values_that_memory_does_not_hold(kernels):
+    """A conjugate's imaginary part, whose sign is to come, and a tensor of zeros without memory."""
+    z = torch.complex(torch.rand(3, 9, 9), torch.rand(3, 9, 9) + 1).conj().imag
+    assert z.is_neg()
+    assert torch.equal(tr.resize(z, (4, 7)), tr.resize(z.resolve_neg(), (4, 7)))
+    assert torch.equal(tr.resize(z, (4, 7), "nearest"), tr.resize(z.clone(), (4, 7), "nearest"))
+    zeros = torch._efficientzerotensor(3, 5, 5)
+    assert not tr.resize(zeros, (4, 7)).any()
+    batch = tr.resize_batch([z, zeros[:, :2]], (4, 7))
+    assert torch.equal(batch[0], tr.resize(z, (4, 7)))
