@@ -15,7 +15,7 @@ SHARED = {"sm_80": 163, "sm_90": 227, "sm_100": 227, "gfx942": 64}
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return pd.read_csv(TABLE).set_index(["variant", "target"])
+    return pd.read_csv(TABLE, keep_default_na=False).set_index(["variant", "target"])
 
 
 def test_there_are_variants():
