@@ -70,7 +70,8 @@ class Variant(NamedTuple):
     def name(self) -> str:
         types = [t[1:] for t in self.types if t and t[0] == "*"]
         constants = [str(value) for _, value in self.constants]
-        return "-".join([self.kernel.fn.__name__, *types, *constants])
+        wide = ["far"] if "i64" in self.types else []
+        return "-".join([self.kernel.fn.__name__, *types, *constants, *wide])
 
 
 class Recorder:
@@ -94,7 +95,9 @@ def _type(argument) -> str | None:
         return f"*{TYPES[argument.dtype]}"
     if argument is None:
         return None
-    return "fp32" if isinstance(argument, float) else "i32"
+    if isinstance(argument, float):
+        return "fp32"
+    return "i32" if -(2**31) <= argument < 2**31 else "i64"
 
 
 def _hint(kernel, place: int, argument) -> str | None:
@@ -138,7 +141,19 @@ def launched() -> dict[Variant, list]:
                         _resize(like, method, antialias, dtype)
                     for dtype, scaled in SCALED:
                         _scale(like, method, antialias, dtype, scaled)
+        for method, antialias in (("lanczos3", True), ("nearest", False)):
+            for dtype in (torch.uint8, torch.float32):
+                _far(method, antialias, dtype)
     return variants
+
+
+def _far(method, antialias, dtype):
+    """Images that would lie gigabytes apart in memory; of both axes, and of one."""
+    for size, size_out in (((20, 30), (9, 11)), ((20, 30), (20, 11))):
+        x, out = _empty(size, dtype, False), _empty(size_out, dtype, False)
+        x = x.as_strided(x.shape, (2**31 + 64, *x.stride()[1:]))
+        options = method, "pillow", antialias, "renormalize", None, None, False, False
+        gpu.program(_passes(size, size_out, *options, dtype, 3), dtype)(x, out, False)
 
 
 def _multiply(like, method, dtype, size, size_out):
@@ -149,7 +164,7 @@ def _multiply(like, method, dtype, size, size_out):
     steps = [step for part in gpu.program(passes, dtype).args[0] for step in part.args]
     first, second = (step.weighing for step in steps)
     for tile in tables.TILES[dtype.itemsize]:
-        launch.resize_tiles(x, first, second, None, out, tile)
+        launch.resize(x, first, second, None, out, tile)
     shape = list(x.shape)
     shape[first.dim] = len(first.start)
     for outputs in tables.BLOCKS:
@@ -163,7 +178,9 @@ def _together(method, antialias, width, store, sizes):
     for size in sizes:
         for height in (90, 2000):
             images = [_empty((h, width), torch.uint8, False)[0] for h in (90, height)]
-            scaling = None if store == torch.uint8 else gpu.scaling(torch.uint8, 3, (0.5,), (0.2,))
+            scaling = (
+                None if store == torch.uint8 else gpu.scaling_table(torch.uint8, 3, (0.5,), (0.2,))
+            )
             out = torch.empty(2, 3, *size, dtype=store)
             options = method, "pillow", antialias, [None, None], [False, True]
             lists.resize_images(images, *options, scaling, out)
@@ -181,7 +198,7 @@ def _scale(like, method, antialias, dtype, scaled):
     options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
     run = gpu.program(_passes(*SIZES[1], *options, dtype, 3), dtype)
     x, out = _empty(SIZES[1][0], dtype, False), _empty(SIZES[1][1], scaled, False)
-    run(x, out, False, gpu.scaling(dtype, 3, (0.5,), (0.2,)))
+    run(x, out, False, gpu.scaling_table(dtype, 3, (0.5,), (0.2,)))
 
 
 def _empty(size, dtype, inner):

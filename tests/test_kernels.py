@@ -37,7 +37,7 @@ def _chunk(variant) -> tuple[int, int] | None:
         ("CHUNK_1", "CHUNK_2", "ALIGN_1", "ALIGN_2"),
         ("CHUNK", "LANES", "ALIGN", "ALIGN_LANES"),
     ):
-        if lanes in constants:
+        if {chunk, lanes, *aligns} <= constants.keys():
             aligned = max(constants[name] for name in aligns)
             return size * constants[chunk] * constants[lanes], size * aligned
     return None

@@ -165,17 +165,21 @@ def filter_rows(kernel: Kernel, radius: float, axis: Axis, antialias: bool) -> R
 
     Source: Pillow ``Resample.c``, ``precompute_coeffs``, in its order of operations.
     """
+    first, distance = _distances(radius, axis, max(axis.scale, 1.0) if antialias else 1.0)
+    return Rows(first, kernel(distance))
+
+
+def _distances(radius: float, axis: Axis, filter_scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The first pixel of each output's footprint; distances of its pixels, in a filter's units."""
     from torchresample import weights  # numba takes a while to import
 
-    filter_scale = max(axis.scale, 1.0) if antialias else 1.0
-    support = radius * filter_scale
     centre = axis.centres
-    first, width = weights.footprints(centre, support)
+    first, width = weights.footprints(centre, radius * filter_scale)
     distance = np.empty((axis.n_out, width.max()))
     # Past its footprint, where a kernel is zero.
     outside = radius + 1.0
     inverse = 1.0 / filter_scale
-    return Rows(first, kernel(weights.distances(centre, first, width, inverse, outside, distance)))
+    return first, weights.distances(centre, first, width, inverse, outside, distance)
 
 
 def overlap_rows(axis: Axis) -> Rows:
@@ -307,3 +311,30 @@ def filter_band(filter_: Filter, axis: Axis, antialias: bool, boundary: str) -> 
     return folded_band(
         rows if boundary == "renormalize" else rows.normalised(), axis.n_in, boundary
     )
+
+
+def filter_slopes(filter_: Filter, axis: Axis, antialias: bool, boundary: str) -> tuple[Band, Band]:
+    """Bands of the derivatives of ``filter_band``'s weights with respect to ``axis.lo`` and ``hi``.
+
+    What the rounding of ``axis.lo`` and ``hi`` does to them is left out.
+    """
+    widened = antialias and axis.scale > 1
+    filter_scale = axis.scale if widened else 1.0
+    # A pixel at the very end of a footprint has a slope where it has no weight.
+    first, distance = _distances(filter_.radius + 1e-3, axis, filter_scale)
+    rows = Rows(first, filter_.kernel(distance))
+    slope = filter_.slope(distance)
+    if boundary == "renormalize":  # pixels outside count for nothing
+        outside = (rows.positions < 0) | (rows.positions >= axis.n_in)
+        rows.weight[outside], slope[outside], boundary = 0.0, 0.0, "constant"
+    total = rows.weight.sum(axis=1, keepdims=True)
+    total[total == 0] = 1.0
+    # A distance is (pixel - centre) / filter_scale; both of those move with the edges.
+    share = (np.arange(axis.n_out)[:, None] + 0.5) / axis.n_out
+    spread = distance / axis.n_out if widened else 0.0
+    bands = []
+    for moved in ((spread - (1 - share)) / filter_scale, (-spread - share) / filter_scale):
+        change = slope * moved
+        normalised = (change - rows.weight * (change.sum(axis=1, keepdims=True) / total)) / total
+        bands.append(folded_band(Rows(first, normalised), axis.n_in, boundary))
+    return tuple(bands)

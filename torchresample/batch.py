@@ -8,9 +8,9 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample import cpu, gpu, ragged
-from torchresample.checks import Box, Method, check_options, is_dense
-from torchresample.functional import resample_part, resolved
-from torchresample.ops import engine, is_plain, program, scales
+from torchresample.checks import Box, Method, check_options, is_dense, wants_gradient
+from torchresample.functional import resample_box, resolved
+from torchresample.ops import engine, fuses_scaling, is_plain, program
 from torchresample.preprocess import Scaling, check_scalable, check_scaling, scaled
 from torchresample.profiles import PROFILES
 
@@ -41,7 +41,8 @@ def resize_batch(
         size: ``(h, w)`` in pixels.
         method, like, antialias, boundary: see ``resize``.
         boxes: for each image ``(left, top, right, bottom)`` in its pixels, may be fractional, or
-            ``None`` for all of it; or an array or tensor ``[B, 4]``, which is read from its device.
+            ``None`` for all of it; or an array or tensor ``[B, 4]``, which is read from its device,
+            and gets a gradient as the ``box`` of ``resize`` does.
         flips: for each image, whether its result is mirrored left to right; or a bool array.
         mean, std, dtype: see ``ImageClassification``; without a ``dtype`` values stay as they are.
         layout: of the batch, ``torch.contiguous_format`` or ``torch.channels_last``.
@@ -66,28 +67,44 @@ def resize_batch(
     flips = [False] * len(images) if flips is None else _listed("flips", flips, len(images))
     if not all(isinstance(flip, bool) for flip in flips):
         raise TypeError(f"flips must consist of True and False, got {flips!r}")
-    places = [None] * len(images) if boxes is None else _listed("boxes", boxes, len(images))
-    corners, new_size = [], (int(size[0]), int(size[1]))
-    for i, (image, box) in enumerate(zip(images, places, strict=True)):
+    moving = wants_gradient(boxes)
+    pieces = boxes.unbind() if moving and boxes.ndim else [None] * len(images)
+    boxes = [None] * len(images) if boxes is None else _listed("boxes", boxes, len(images))
+    new_size = int(size[0]), int(size[1])
+    corners, smooth = _resolved(images, boxes, new_size, method, like, antialias)
+    options = method, like, smooth, boundary or PROFILES[like].boundary
+    scaling = None if dtype is None else scaling
+    if moving or PROFILES[like].clips or not all(map(is_plain, images)):
+        parts = [
+            resample_box(image, new_size, *options, *rest)
+            for image, *rest in zip(images, corners, flips, pieces, strict=True)
+        ]
+        return _finished(torch.stack(parts), scaling, layout)
+    return _filled(images, new_size, options, corners, flips, scaling, layout)
+
+
+def _resolved(
+    images: list[Tensor],
+    boxes: list[Box | None],
+    size: tuple[int, int],
+    method: str,
+    like: str,
+    antialias: bool | None,
+) -> tuple[list[tuple[float, ...] | None], bool]:
+    """Corners of each box, and whether to antialias; errors name the image."""
+    corners = []
+    for i, (image, box) in enumerate(zip(images, boxes, strict=True)):
         try:
-            arguments = image.shape, image.dtype, new_size, method, box, like, antialias, None
+            arguments = image.shape, image.dtype, size, method, box, like, antialias, None
             _, smooth, box = resolved(*arguments)
         except (ValueError, TypeError) as error:
             which = f"images[{i}]" if box is None else f"images[{i}], boxes[{i}]"
             raise type(error)(f"{which}: {error}") from None
         corners.append(box)
-    options = method, like, smooth, boundary or PROFILES[like].boundary
-    scaling = None if dtype is None else scaling
-    if PROFILES[like].clips or not all(map(is_plain, images)):
-        parts = [
-            resample_part(image, new_size, *options, box, None, flip)
-            for image, box, flip in zip(images, corners, flips, strict=True)
-        ]
-        return _finished(torch.stack(parts), scaling, layout)
-    return _computed(images, new_size, options, corners, flips, scaling, layout)
+    return corners, smooth
 
 
-def _computed(
+def _filled(
     images: list[Tensor],
     size: tuple[int, int],
     options: tuple,
@@ -96,26 +113,21 @@ def _computed(
     scaling: Scaling | None,
     layout: torch.memory_format,
 ) -> Tensor:
-    """Without gradients: every image into its place in the batch."""
-    first = images[0]
-    fused, table = scaling is not None and scales(first, scaling.dtype), None
+    """Without gradients: a batch, and every image resized into its place there."""
+    first, channels = images[0], len(images[0])
+    fused, table = scaling is not None and fuses_scaling(first, scaling.dtype), None
     if fused:
-        mean, std = scaling.mean or (0.0,), scaling.std or (1.0,)
-        table = gpu.scaling(first.dtype, len(first), mean, std)
-    batch = torch.empty(
-        (len(images), len(first), *size),
-        dtype=scaling.dtype if fused else first.dtype,
-        device=first.device,
-        memory_format=layout,
-    )
+        table = gpu.scaling_table(first.dtype, channels, *scaling.pair)
+    kind = {"dtype": scaling.dtype if fused else first.dtype, "device": first.device}
+    batch = torch.empty((len(images), channels, *size), **kind, memory_format=layout)
     if engine(first) == "gpu" and ragged.serves(images, *options):
         ragged.resize_images(images, *options[:3], boxes, flips, table, batch)
-        return batch if fused else _finished(batch, scaling, layout)
-    inner = layout == torch.channels_last and len(first) > 1
-    finish = {"scaling": table} if fused else {}
-    for image, box, flip, out in zip(images, boxes, flips, batch, strict=True):
-        scalars = *options, box, None, flip, False, image.dtype, len(image), engine(image)
-        program(image.shape[-2:], size, *scalars)(image, out, inner, **finish)
+    else:
+        inner = layout == torch.channels_last and channels > 1
+        finish = {"scaling": table} if fused else {}
+        for image, box, flip, out in zip(images, boxes, flips, batch, strict=True):
+            scalars = *options, box, None, flip, False, image.dtype, channels, engine(image)
+            program(image.shape[-2:], size, *scalars)(image, out, inner, **finish)
     return batch if fused else _finished(batch, scaling, layout)
 
 

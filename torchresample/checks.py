@@ -8,13 +8,14 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torchvision.transforms import InterpolationMode
 
 from torchresample.bands import BOUNDARIES
 from torchresample.profiles import METHODS, PROFILES
 
 Size = int | Sequence[int]
-Box = Sequence[float]
+Box = Sequence[float] | Tensor
 Method = str | InterpolationMode | PIL.Image.Resampling
 
 _ENUM_NAMES = {
@@ -179,6 +180,8 @@ def _corners(box: Box | None) -> tuple[float, ...] | None:
     """The box as floats, in order."""
     if box is None:
         return None
+    if isinstance(box, Tensor):
+        box = _values(box)
     if isinstance(box, str) or not isinstance(box, (Sequence, np.ndarray)) or len(box) != 4:
         raise TypeError(f"box must be (left, top, right, bottom), got {box!r}")
     if not all(map(is_number, box)):
@@ -194,6 +197,35 @@ def _corners(box: Box | None) -> tuple[float, ...] | None:
     if left < 0 or top < 0:
         raise ValueError(f"box must have left >= 0 and top >= 0, got {box!r}")
     return left, top, right, bottom
+
+
+def _values(box: Tensor) -> list[float]:
+    if not is_dense(box) or box.is_meta or box.dtype.is_complex or box.dtype == torch.bool:
+        raise TypeError(f"box must be a dense tensor of four real numbers, got {box!r}")
+    if box.shape != (4,):
+        raise ValueError(f"box must have shape [4], got {tuple(box.shape)}")
+    return box.tolist()
+
+
+def wants_gradient(box: Box | None) -> bool:
+    """Whether a box is a tensor for which a gradient is asked."""
+    if not isinstance(box, Tensor):
+        return False
+    if forward_ad.unpack_dual(box).tangent is not None:
+        raise TypeError("box must have no forward-mode tangent, which is not served")
+    return box.requires_grad and torch.is_grad_enabled()
+
+
+def check_box_gradient(dtype: torch.dtype, method: str, like: str) -> None:
+    """That a box's gradient exists."""
+    if not dtype.is_floating_point:
+        raise TypeError(f"image must be floating where box requires a gradient, got {dtype}")
+    if PROFILES[like].methods[method].slopes is None:
+        smooth = [name for name, m in PROFILES[like].methods.items() if m.slopes is not None]
+        raise ValueError(
+            f"method must have weights that change smoothly where box requires a gradient: of "
+            f"like={like!r} {listed(smooth)}, got {method!r}"
+        )
 
 
 def check_box(box: Box | None, h: int, w: int) -> tuple[float, ...] | None:

@@ -36,6 +36,12 @@ class Filter:
         bound = (kernel.func, kernel.args) if isinstance(kernel, partial) else (kernel, ())
         return bound[0].__name__.strip("_"), bound[1]
 
+    @property
+    def slope(self) -> Kernel | None:
+        """The kernel's derivative, its jumps left out; ``None`` where nothing else is left."""
+        name, parameters = self.form
+        return partial(_SLOPES[name], *parameters) if name in _SLOPES else None
+
     @cached_property
     def interpolating(self) -> bool:
         """Whether resampling onto the same grid returns the samples themselves."""
@@ -130,6 +136,83 @@ def _bspline(degree: int, x: np.ndarray) -> np.ndarray:
     left = (half + x) * _bspline(degree - 1, x + 0.5)
     right = (half - x) * _bspline(degree - 1, x - 0.5)
     return (left + right) / degree
+
+
+def _triangle_slope(x: np.ndarray) -> np.ndarray:
+    # At its kinks the mean of both sides: that is how an image changes about a pixel's centre.
+    return (np.sign(x + 1) + np.sign(x - 1)) / 2 - np.sign(x)
+
+
+def _sinc_slope(x: np.ndarray) -> np.ndarray:
+    # The difference loses its digits about zero.
+    near = np.abs(x) < 1e-4
+    divisor = np.where(near, 1.0, x)
+    return np.where(near, -(np.pi**2) / 3 * x, (np.cos(np.pi * x) - _sinc(x)) / divisor)
+
+
+def _hamming_slope(x: np.ndarray) -> np.ndarray:
+    window, swing = float(np.float32(0.54)), float(np.float32(0.46))
+    slope = _sinc_slope(x) * (window + swing * np.cos(np.pi * x))
+    slope -= _sinc(x) * (swing * np.pi * np.sin(np.pi * x))
+    return np.where(np.abs(x) < 1, slope, 0.0)
+
+
+def _lanczos_slope(lobes: int, x: np.ndarray) -> np.ndarray:
+    slope = _sinc_slope(x) * _sinc(x / lobes) + _sinc(x) * _sinc_slope(x / lobes) / lobes
+    return np.where(np.abs(x) < lobes, slope, 0.0)
+
+
+def _gaussian_slope(x: np.ndarray) -> np.ndarray:
+    return -4.0 * x * _gaussian(x)
+
+
+def _keys_slope(a: float, x: np.ndarray) -> np.ndarray:
+    # At a distance of 1 both of its parabolas have this slope.
+    return np.sign(x) * _polynomials(
+        x, (1.0, 2.0), ((3 * a + 6, -2 * a - 6, 0), (3 * a, -10 * a, 8 * a))
+    )
+
+
+def _cubic_slope(b: float, c: float, x: np.ndarray) -> np.ndarray:
+    near = (12 - 9 * b - 6 * c) / 2, -(18 - 12 * b - 6 * c) / 3, 0
+    far = -(b + 6 * c) / 2, (6 * b + 30 * c) / 3, -(12 * b + 48 * c) / 6
+    return np.sign(x) * _polynomials(x, (1.0, 2.0), (near, far))
+
+
+def _piecewise_slope(pieces: tuple[tuple[float, ...], ...], x: np.ndarray) -> np.ndarray:
+    return np.sign(x) * _piecewise(tuple(tuple(np.polyder(piece)) for piece in pieces), x)
+
+
+def _mks2013_slope(x: np.ndarray) -> np.ndarray:
+    pieces = (-3.5, 0), (2, -2.75), (-0.25, 0.625)
+    return np.sign(x) * _polynomials(x, (0.5, 1.5, 2.5), pieces)
+
+
+def _mks2021_slope(x: np.ndarray) -> np.ndarray:
+    pieces = (-478, 0), (280, -379), (-48, 113), (8, -27), (-1, 4.5)
+    return np.sign(x) * _polynomials(x, (0.5, 1.5, 2.5, 3.5, 4.5), pieces) / 144
+
+
+def _polynomials(
+    x: np.ndarray, ends: tuple[float, ...], pieces: tuple[tuple[float, ...], ...]
+) -> np.ndarray:
+    """Polynomials of the distance, highest power first, each below its end."""
+    x = np.abs(x)
+    return np.select([x < end for end in ends], [np.polyval(piece, x) for piece in pieces], 0.0)
+
+
+_SLOPES = {
+    "triangle": _triangle_slope,
+    "hamming": _hamming_slope,
+    "lanczos": _lanczos_slope,
+    "gaussian": _gaussian_slope,
+    "keys": _keys_slope,
+    "cubic": _cubic_slope,
+    "piecewise": _piecewise_slope,
+    "mks2013": _mks2013_slope,
+    "mks2021": _mks2021_slope,
+}
+"""Derivatives, by the name in ``Filter.form``."""
 
 
 def _roots(*coefficients: float) -> tuple[float, ...]:

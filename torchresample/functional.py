@@ -11,18 +11,21 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample.bands import Axis
+from torchresample.boxes import with_box_gradient
 from torchresample.checks import (
     NEAREST,
     Box,
     Method,
     Size,
     check_box,
+    check_box_gradient,
     check_dense,
     check_options,
     check_pixels,
     is_dense,
     listed,
     output_size,
+    wants_gradient,
 )
 from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
 from torchresample.pil import from_pixels, load, pixels
@@ -70,7 +73,9 @@ def resize(
         antialias: widen the filter by the downscale factor; ``None`` takes the profile's default.
         box: ``(left, top, right, bottom)`` in source pixels, may be fractional: the part of the
             image that fills the result. Pixels around it are read as well. Pillow's own; under
-            the other profiles it is the same geometry, which their libraries do not have.
+            the other profiles it is the same geometry, which their libraries do not have. A tensor
+            ``[4]`` that requires a gradient gets one (not for second derivatives), where the image
+            is a floating tensor and the method's weights change smoothly.
         max_size: with a single ``size``, the longest that the longer side may become.
         boundary: what stands outside the image, a key of ``bands.BOUNDARIES``; ``None`` takes the
             profile's default. ``"torch"``, ``"opencv"`` and ``"tf"`` leave no choice, nor do
@@ -95,6 +100,11 @@ def resize(
         if planned is not None:
             return run_program(image, *planned)
     options = {"like": like, "antialias": antialias, "max_size": max_size, "boundary": boundary}
+    if wants_gradient(box) and not isinstance(image, Tensor):
+        raise TypeError(
+            "image must be a tensor where box requires a gradient, "
+            f"got {type(image).__module__}.{type(image).__qualname__}"
+        )
     if isinstance(image, np.ndarray):
         return _resize_array(image, size, method, box=box, **options)
     method = check_options(size, method, like, antialias, max_size, boundary, box)
@@ -189,8 +199,28 @@ def _resize_tensor(
 ) -> Tensor:
     check_dense(image)
     arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
-    size, antialias, box = resolved(*arguments)
-    return resample_part(image, size, method, like, antialias, boundary, box)
+    size, antialias, corners = resolved(*arguments)
+    return resample_box(image, size, method, like, antialias, boundary, corners, False, box)
+
+
+def resample_box(
+    image: Tensor,
+    size: tuple[int, int],
+    method: str,
+    like: str,
+    antialias: bool,
+    boundary: str | None,
+    corners: tuple[float, ...] | None,
+    flip: bool,
+    box: Box | None,
+) -> Tensor:
+    """``resample_part`` of all the result, with a gradient for ``box``, the corners, if asked."""
+    out = resample_part(image, size, method, like, antialias, boundary, corners, None, flip)
+    if not wants_gradient(box):
+        return out
+    check_box_gradient(image.dtype, method, like)
+    options = method, like, antialias, boundary or PROFILES[like].boundary, corners
+    return with_box_gradient(out, image, box, flip, *options)
 
 
 def resample_part(

@@ -9,7 +9,7 @@ once; ``multiply_kernel``, one |
 | weighted sums of float32 | ``weigh_kernel``, in float32 |
 | all others | ``weigh_kernel``, in float64, or float32 where ordered so |
 
-Sums are added in the order of the taps, so that every run has the same bytes.
+Nothing is added atomically: every run has the same bytes.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from torchresample.bands import kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 if TYPE_CHECKING:
-    from torchresample.triton_kernels.tables import Scaling, Weighing
+    from torchresample.triton_kernels.tables import ScalingTable, Weighing
 
 SINGLE = (torch.float16, torch.bfloat16, torch.float32)
 """Types whose sums are formed in float32."""
@@ -80,20 +80,24 @@ def _joined(steps: list[_Step]) -> list[Callable]:
 
 
 @lru_cache(maxsize=16)
-def scaling(
+def scaling_table(
     image: torch.dtype, channels: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> "Scaling":
+) -> "ScalingTable":
     """What ``program`` takes for results ``(y / 255 - mean) / std``; floats are not divided."""
-    from torchresample.triton_kernels.tables import Scaling
+    from torchresample.triton_kernels.tables import ScalingTable
 
     table = torch.ones(channels, 3)
     table[:, 0] = 255 if image == torch.uint8 else 1
     table[:, 1], table[:, 2] = torch.tensor(mean), torch.tensor(std)
-    return Scaling(table, image)
+    return ScalingTable(table, image)
 
 
 def _run(
-    steps: list[Callable], x: Tensor, out: Tensor, inner: bool, scaling: "Scaling | None" = None
+    steps: list[Callable],
+    x: Tensor,
+    out: Tensor,
+    inner: bool,
+    scaling: "ScalingTable | None" = None,
 ) -> None:
     if not steps and scaling is None:
         out.copy_(x)
@@ -111,7 +115,7 @@ def _select(
     x: Tensor,
     out: Tensor | None,
     inner: bool,
-    scaling: "Scaling | None",
+    scaling: "ScalingTable | None",
 ) -> Tensor:
     from torchresample.triton_kernels import launch
 
@@ -128,7 +132,7 @@ def _select(
 
 
 def _resize(
-    first: _Step, second: _Step, x: Tensor, out: Tensor, inner: bool, scaling: "Scaling | None"
+    first: _Step, second: _Step, x: Tensor, out: Tensor, inner: bool, scaling: "ScalingTable | None"
 ) -> None:
     from torchresample.triton_kernels import launch
 
@@ -139,7 +143,7 @@ def _resize(
 
 
 def _weigh(
-    step: _Step, x: Tensor, out: Tensor | None, inner: bool, scaling: "Scaling | None"
+    step: _Step, x: Tensor, out: Tensor | None, inner: bool, scaling: "ScalingTable | None"
 ) -> Tensor:
     from torchresample.triton_kernels import launch, tables
 

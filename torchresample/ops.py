@@ -95,7 +95,7 @@ def engine(x: Tensor) -> str:
     return "gpu" if gpu.serves(x.device) else "torch"
 
 
-def scales(x: Tensor, dtype: torch.dtype) -> bool:
+def fuses_scaling(x: Tensor, dtype: torch.dtype) -> bool:
     """Whether ``resample_scaled`` takes ``x`` for a result of ``dtype``."""
     if x.dtype not in (torch.uint8, *gpu.SINGLE) or dtype not in gpu.SINGLE or x.ndim < 3:
         return False
@@ -106,8 +106,7 @@ def resample_scaled(
     x: Tensor,
     size: tuple[int, int],
     *options,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
+    pair: tuple[tuple[float, ...], tuple[float, ...]],
     dtype: torch.dtype,
     layout: torch.memory_format,
 ) -> Tensor:
@@ -117,15 +116,15 @@ def resample_scaled(
 
     Args:
         x, size, options: as ``compute`` takes them, without its last argument.
-        mean, std: a value for each channel, or one for all.
+        pair: mean and std, a value for each channel, or one for all.
         dtype, layout: of the result.
     """
     run = program(x.shape[-2:], size, *options, False, x.dtype, x.shape[-3], "gpu")
     shape = x.shape[:-3].numel(), x.shape[-3], *size
     out = torch.empty(shape, dtype=dtype, device=x.device, memory_format=layout)
     _, _, inner = result_layout(x.shape, x.stride(), size)
-    run(x, out, inner, gpu.scaling(x.dtype, x.shape[-3], mean, std))
-    return out.view(*x.shape[:-3], *shape[1:]) if x.ndim > 4 else out[0] if x.ndim == 3 else out
+    run(x, out, inner, gpu.scaling_table(x.dtype, x.shape[-3], *pair))
+    return out.view(*x.shape[:-3], *shape[1:])
 
 
 def run_program(
@@ -157,8 +156,12 @@ def program(*scalars) -> Callable[..., None]:
     And the dtype of its image, how many channels that has, and the engine: ``"cpu"``, ``"gpu"``,
     or ``"torch"`` for the operations of ``reference``.
     """
-    *request, dtype, channels, engine = scalars
-    passes = _passes(*request, dtype, channels)
+    *scalars, dtype, channels, engine = scalars
+    return engine_program(_passes(*scalars, dtype, channels), dtype, engine)
+
+
+def engine_program(passes: tuple[Pass, ...], dtype: torch.dtype, engine: str) -> Callable:
+    """What runs these passes over pixels of ``dtype``."""
     if engine == "gpu":
         return gpu.program(passes, dtype)
     return cpu.program(passes, dtype, engine == "cpu")
@@ -178,23 +181,39 @@ def _passes(
     dtype: torch.dtype,
     channels: int,
 ) -> tuple[Pass, ...]:
-    (h_in, w_in), (h, w) = (size_out, size_x) if transpose else (size_x, size_out)
+    size_in, (h, w) = (size_out, size_x) if transpose else (size_x, size_out)
     y, x, h_out, w_out = window or (0, 0, h, w)
-    left, top, right, bottom = box or (0.0, 0.0, w_in, h_in)
-    profile = PROFILES[like]
-    axis_y = profile.axis(h_in, h_out, top, bottom)
-    axis_x = profile.axis(w_in, w_out, left, right)
-    spec = profile.methods[method]
-    request = Request(method, spec, axis_y, axis_x, antialias, boundary, dtype, channels)
-    passes = profile.plan(request)
+    options = method, like, antialias, boundary, box, dtype, channels
+    asked = request(size_in, (h_out, w_out), *options)
+    passes = PROFILES[like].plan(asked)
     if (y, h) != (0, h_out):
-        passes = _part(passes, VERTICAL, axis_y, range(y, y + h))
+        passes = _part(passes, VERTICAL, asked.axis_y, range(y, y + h))
     if flip or (x, w) != (0, w_out):
         columns = range(x, x + w)
-        passes = _part(passes, HORIZONTAL, axis_x, columns[::-1] if flip else columns)
+        passes = _part(passes, HORIZONTAL, asked.axis_x, columns[::-1] if flip else columns)
     if transpose:
         return tuple(replace(step, band=step.band.transposed()) for step in reversed(passes))
     return passes
+
+
+def request(
+    size_in: tuple[int, int],
+    size_out: tuple[int, int],
+    method: str,
+    like: str,
+    antialias: bool,
+    boundary: str | None,
+    box: tuple[float, ...] | None,
+    dtype: torch.dtype,
+    channels: int,
+) -> Request:
+    """What a profile plans: see ``compute``."""
+    left, top, right, bottom = box or (0.0, 0.0, size_in[1], size_in[0])
+    profile = PROFILES[like]
+    axis_y = profile.axis(size_in[0], size_out[0], top, bottom)
+    axis_x = profile.axis(size_in[1], size_out[1], left, right)
+    spec = profile.methods[method]
+    return Request(method, spec, axis_y, axis_x, antialias, boundary, dtype, channels)
 
 
 def _part(passes: tuple[Pass, ...], dim: int, axis: Axis, outputs: range) -> tuple[Pass, ...]:

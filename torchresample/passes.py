@@ -51,12 +51,15 @@ class Method:
         keeps: whether an axis whose size is unchanged is left alone; or the filter, which says so
             by its values, once they are asked for.
         extends: whether it reads outside the image, so that a boundary rule applies.
+        slopes: bands of the derivatives of ``band`` with respect to ``axis.lo`` and ``axis.hi``, of
+            the same arguments; ``None`` where a box has no gradient.
     """
 
     band: Callable[[Axis, bool, str | None], Band] | None
     antialias: tuple[bool, ...] = (True, False)
     keeps: bool | Filter = True
     extends: bool = True
+    slopes: Callable[[Axis, bool, str | None], tuple[Band, Band]] | None = None
 
     @property
     def skip(self) -> bool:

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from torchresample import cpu
 from torchresample.checks import check_dense, is_number
 from torchresample.functional import resample_part, resolved
-from torchresample.ops import is_plain, resample_scaled, scales
+from torchresample.ops import fuses_scaling, is_plain, resample_scaled
 from torchresample.pil import load, pixels
 from torchresample.profiles import PROFILES
 
@@ -29,6 +29,11 @@ class Scaling:
     std: tuple[float, ...] | None
     dtype: torch.dtype
     layout: torch.memory_format
+
+    @property
+    def pair(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation, where there are none those that change nothing."""
+        return ((0.0,), (1.0,)) if self.mean is None else (self.mean, self.std)
 
 
 def check_scaling(
@@ -152,12 +157,11 @@ def _part(
         part = torch.nn.functional.pad(part, pads) if any(pads) else part
         return part.flip(-1) if flip and not now else part
     profile = PROFILES[like]
-    if not any(pads) and not profile.clips and scales(x, scaling.dtype):
+    if not any(pads) and not profile.clips and fuses_scaling(x, scaling.dtype):
         top, left, *part = window or (0, 0, *new_size)
         options = method, like, antialias, profile.boundary, None, (top, left, *new_size), flip
-        mean, std = (scaling.mean or (0.0,)), (scaling.std or (1.0,))
         kind = {"dtype": scaling.dtype, "layout": scaling.layout}
-        return resample_scaled(x, tuple(part), *options, mean=mean, std=std, **kind)
+        return resample_scaled(x, tuple(part), *options, pair=scaling.pair, **kind)
     part = resample_part(x, new_size, method, like, antialias, window=window)
     part = torch.nn.functional.pad(part, pads) if any(pads) else part
     return scaled(part, scaling, flip)
@@ -206,8 +210,7 @@ def scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:
 @lru_cache(maxsize=16)
 def _constants(channels: int, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, float32."""
-    pair = (0.0, 1.0) if scaling.mean is None else (scaling.mean, scaling.std)
-    return tuple(np.resize(np.float32(values), channels) for values in pair)
+    return tuple(np.resize(np.float32(values), channels) for values in scaling.pair)
 
 
 def _computed(x: Tensor, scaling: Scaling) -> Tensor:

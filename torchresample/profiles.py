@@ -14,6 +14,7 @@ from torchresample.bands import (
     Rows,
     filter_band,
     filter_rows,
+    filter_slopes,
     folded_band,
     kept,
     overlap_rows,
@@ -40,8 +41,31 @@ PILLOW_BITS = 22
 _KEYS_075 = Filter(partial(keys, -0.75), 2.0, "ATen UpSample.h, cubic_convolution1 and 2")
 
 
-def _tf_filter(filter_: Filter, axis: Axis, antialias: bool, boundary: str | None) -> Band:
-    return filter_band(filter_, axis, antialias, "renormalize")
+def _smooth(
+    rule: Callable[..., tuple[Filter, str]],
+    antialias: tuple[bool, ...] = (True, False),
+    keeps: bool | Filter = True,
+) -> Method:
+    """A method that is one filter under one boundary rule, by ``rule(antialias, boundary)``."""
+
+    def band(axis: Axis, antialias: bool, boundary: str | None) -> Band:
+        filter_, boundary = rule(antialias, boundary)
+        return filter_band(filter_, axis, antialias, boundary)
+
+    def slopes(axis: Axis, antialias: bool, boundary: str | None) -> tuple[Band, Band]:
+        filter_, boundary = rule(antialias, boundary)
+        return filter_slopes(filter_, axis, antialias, boundary)
+
+    filter_, _ = rule(True, None)
+    return Method(band, antialias, keeps, slopes=slopes if filter_.slope else None)
+
+
+def _bounded(filter_: Filter, antialias: bool, boundary: str | None) -> tuple[Filter, str]:
+    return filter_, boundary
+
+
+def _renormalized(filter_: Filter, antialias: bool, boundary: str | None) -> tuple[Filter, str]:
+    return filter_, "renormalize"
 
 
 def _in_order(request: Request, vertical_first: bool = False) -> list[tuple[int, Axis]]:
@@ -222,7 +246,7 @@ def _pillow(source: str, columns_first: Callable[[Axis, Axis], bool]) -> Profile
     for name, filter_ in _PLAIN.items():
         # Pillow skips an unchanged axis whatever its filter, even those that would sharpen it.
         keeps = name in _PILLOW_FILTERS or filter_
-        methods[name] = Method(partial(filter_band, filter_), (True, False), keeps)
+        methods[name] = _smooth(partial(_bounded, filter_), keeps=keeps)
     return Profile(
         source,
         methods,
@@ -233,14 +257,13 @@ def _pillow(source: str, columns_first: Callable[[Axis, Axis], bool]) -> Profile
     )
 
 
-def _torch_bicubic(axis: Axis, antialias: bool, boundary: str | None) -> Band:
+def _torch_bicubic(antialias: bool, boundary: str | None) -> tuple[Filter, str]:
     # ATen uses Keys' a = -0.5 with antialias, as Pillow does, and -0.75 without, as OpenCV does.
-    filter_ = FILTERS["bicubic"] if antialias else _KEYS_075
-    return _torch_filter(filter_, axis, antialias, boundary)
+    return _torch_filter(FILTERS["bicubic"] if antialias else _KEYS_075, antialias, boundary)
 
 
-def _torch_filter(filter_: Filter, axis: Axis, antialias: bool, boundary: str | None) -> Band:
-    return filter_band(filter_, axis, antialias, "renormalize" if antialias else "edge")
+def _torch_filter(filter_: Filter, antialias: bool, boundary: str | None) -> tuple[Filter, str]:
+    return filter_, "renormalize" if antialias else "edge"
 
 
 PROFILES: dict[str, Profile] = {
@@ -252,9 +275,9 @@ PROFILES: dict[str, Profile] = {
             "nearest": Method(None, (False,)),
             "nearest-exact": Method(None, (False,)),
             "area": Method(_torch_area, (True,)),
-            "bilinear": Method(partial(_torch_filter, FILTERS["bilinear"])),
-            "bicubic": Method(_torch_bicubic),
-            "lanczos3": Method(partial(_torch_filter, FILTERS["lanczos3"]), (True,)),
+            "bilinear": _smooth(partial(_torch_filter, FILTERS["bilinear"])),
+            "bicubic": _smooth(_torch_bicubic),
+            "lanczos3": _smooth(partial(_torch_filter, FILTERS["lanczos3"]), (True,)),
         },
         _plan_torch,
     ),
@@ -275,11 +298,7 @@ PROFILES: dict[str, Profile] = {
         {
             "nearest": Method(_tf_nearest, (False,)),
             **{
-                name: Method(
-                    partial(_tf_filter, FILTERS[name]),
-                    (False, True),
-                    FILTERS[name],
-                )
+                name: _smooth(partial(_renormalized, FILTERS[name]), (False, True), FILTERS[name])
                 for name in ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchell")
             },
         },

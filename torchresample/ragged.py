@@ -1,6 +1,6 @@
 """Images of different sizes in one launch: their bands are made on the device.
 
-For uint8 in Pillow's arithmetic, by filters whose weights a GPU has to the last bit.
+For uint8 in Pillow's arithmetic, by filters made of operations that a GPU rounds as a CPU does.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from torchresample.filters import FILTERS
 from torchresample.profiles import PILLOW_BITS, PROFILES
 
 if TYPE_CHECKING:
-    from torchresample.triton_kernels.tables import Scaling
+    from torchresample.triton_kernels.tables import ScalingTable
 
 
 def serves(
     images: Sequence[Tensor], method: str, like: str, antialias: bool, boundary: str | None
 ) -> bool:
     """Whether ``resize_images`` has the arithmetic for such images."""
-    pillow = PROFILES[like].float32_boxes and boundary == "renormalize"
+    pillow = PROFILES[like].columns_first is not None and boundary == "renormalize"
     if not pillow or images[0].dtype != torch.uint8 or method not in FILTERS:
         return False
     from torchresample.triton_kernels import launch, weights
@@ -38,7 +38,7 @@ def resize_images(
     antialias: bool,
     boxes: Sequence[tuple[float, ...] | None],
     flips: Sequence[bool],
-    scaling: "Scaling | None",
+    scaling: "ScalingTable | None",
     out: Tensor,
 ) -> None:
     """``images`` ``[C, H, W]``, each resized into its ``out[i]`` ``[C, h, w]``.

@@ -11,7 +11,7 @@ from torch import Tensor
 from . import tables
 from .kernels import select_kernel, weigh_kernel
 from .products import multiply_kernel, resize_kernel
-from .tables import CHUNK, LINES, Blocks, Scaling, Weighing
+from .tables import CHUNK, LINES, Blocks, ScalingTable, Weighing
 
 _TYPES = {
     torch.uint8: tl.uint8,
@@ -24,59 +24,50 @@ _TYPES = {
 }
 
 
-def resize(
-    x: Tensor, first: Weighing, second: Weighing, scaling: Scaling | None, out: Tensor
-) -> bool:
-    """Both axes in one launch; ``False``, and nothing done, where two launches take less time.
-
-    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``tables.multiplies``.
-    """
-    one, two = _axis(first), _axis(second)
-    aligns = _aligns(x, one, two)
-    planes = x.shape[0] * x.shape[1]
-    tile = tables.tile(
-        first, second, aligns, x.itemsize, planes, x.shape[two], _processors(x.device)
-    )
-    if tile is not None:
-        resize_tiles(x, first, second, scaling, out, tile)
-    return tile is not None
-
-
 def near(x: Tensor) -> bool:
     """Whether the places of a tile's pixels, counted from its first, fit 32 bits."""
     return CHUNK * (x.stride(2) + x.stride(3)) < 2**31
 
 
-def resize_tiles(
-    x: Tensor, first: Weighing, second: Weighing, scaling: Scaling | None, out: Tensor,
-    tile: tuple[int, int, int],
-) -> None:  # fmt: skip
-    """Both axes in one launch, by one of ``TILES``."""
+def resize(
+    x: Tensor, first: Weighing, second: Weighing, scaling: ScalingTable | None, out: Tensor,
+    tile: tuple[int, int, int] | None = None,
+) -> bool:  # fmt: skip
+    """Both axes in one launch; ``False``, and nothing done, where two launches take less time.
+
+    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``tables.multiplies``. ``tile``: one of
+    ``tables.TILES``, in place of that choice.
+    """
     one, two = _axis(first), _axis(second)
-    whole, (across, down, chunk) = x.dtype == torch.uint8, tile
-    aligns = _aligns(x, one, two)
+    whole, aligns = x.dtype == torch.uint8, _aligns(x, one, two)
+    lines, planes = x.shape[two], x.shape[0] * x.shape[1]
+    where = aligns, x.itemsize, planes, lines, _processors(x.device)
+    tile = tile or tables.tile(first, second, *where)
+    if tile is None:
+        return False
+    across, down, chunk = tile
     kinds = (torch.int8, torch.int8) if whole else (x.dtype, torch.bfloat16)
     a = tables.blocks(first, across, aligns[0], chunk, kinds[0], x.device)
     b = tables.blocks(second, down, aligns[1], chunk, kinds[1], x.device)
     n_out = out.shape[one], out.shape[two]
-    grid = (_programs(out, n_out[0], across, n_out[1], down),)
+    blocks = triton.cdiv(n_out[0], across), triton.cdiv(n_out[1], down)
     order = 0, 1, one, two
     with on(x.device):
-        resize_kernel[grid](
+        resize_kernel[(planes * blocks[0] * blocks[1],)](
             x, out, *_pointers(a, first, whole), *_pointers(b, second, whole),
-            scales(scaling, x.device), None, out.shape[1],
-            triton.cdiv(n_out[0], across), triton.cdiv(n_out[1], down),
+            scaling_ptr(scaling, x.device), None, out.shape[1], *blocks,
             x.shape[one], n_out[0], a.weight.shape[3], first.weight.shape[1], first.scale,
-            x.shape[two], n_out[1], b.weight.shape[3], second.weight.shape[1], second.scale,
+            lines, n_out[1], b.weight.shape[3], second.weight.shape[1], second.scale,
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             LIMBS_1=a.weight.shape[1], OUTPUTS_1=across, CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=b.weight.shape[1], OUTPUTS_2=down, CHUNK_2=chunk, ALIGN_2=aligns[1],
-            IMAGE=image(scaling), PACKED=True, enable_fp_fusion=False,
+            IMAGE=image_type(scaling), PACKED=True, enable_fp_fusion=False,
             num_warps=warps(across, down, x.itemsize),
         )  # fmt: skip
+    return True
 
 
-def multiply(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor) -> None:
+def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tensor) -> None:
     """One axis on the matrix units: ``out`` is shaped as ``x`` but along ``weighing.dim``.
 
     ``x`` is uint8, float16 or bfloat16; see ``near`` and ``tables.multiplies``.
@@ -93,17 +84,17 @@ def multiply(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor
     order = 0, 1, axis, other
     with on(x.device):
         multiply_kernel[grid](
-            x, out, *_pointers(blocks, weighing, whole), scales(scaling, x.device), out.shape[1],
-            x.shape[axis], n_out, n_other,
+            x, out, *_pointers(blocks, weighing, whole), scaling_ptr(scaling, x.device),
+            out.shape[1], x.shape[axis], n_out, n_other,
             blocks.weight.shape[3], weighing.weight.shape[1], weighing.scale,
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             LIMBS=blocks.weight.shape[1], OUTPUTS=outputs, CHUNK=CHUNK, ALIGN=aligns[0],
-            LANES=LINES, ALIGN_LANES=aligns[1], IMAGE=image(scaling),
+            LANES=LINES, ALIGN_LANES=aligns[1], IMAGE=image_type(scaling),
             num_warps=4, enable_fp_fusion=False,
         )  # fmt: skip
 
 
-def weigh(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor) -> None:
+def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tensor) -> None:
     """One axis in the order of the taps: ``out`` is shaped as ``x`` but along ``weighing.dim``."""
     axis = _axis(weighing)
     other = 5 - axis
@@ -116,17 +107,21 @@ def weigh(x: Tensor, weighing: Weighing, scaling: Scaling | None, out: Tensor) -
     start, count, weight, index = _on_device(weighing, x.device)
     with on(x.device):
         weigh_kernel[grid](
-            x, out, index, start, count, weight, scales(scaling, x.device),
+            x, out, index, start, count, weight, scaling_ptr(scaling, x.device),
             out.shape[1], n_out, n_other, weight.shape[1],
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             weighing.begin, weighing.scale, weighing.low, weighing.high,
             SUMS=_TYPES[weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
-            OUTPUTS=outputs, LANES=lanes, IMAGE=image(scaling), enable_fp_fusion=False,
+            OUTPUTS=outputs, LANES=lanes, IMAGE=image_type(scaling), enable_fp_fusion=False,
         )  # fmt: skip
 
 
 def select(
-    x: Tensor, rows: Tensor | None, columns: Tensor | None, scaling: Scaling | None, out: Tensor
+    x: Tensor,
+    rows: Tensor | None,
+    columns: Tensor | None,
+    scaling: ScalingTable | None,
+    out: Tensor,
 ) -> None:
     """``out[..., i, j] = x[..., rows[i], columns[j]]``; ``None``: all rows or columns, in order.
 
@@ -137,17 +132,17 @@ def select(
     rows, columns = (i if i is None else _copied(i, x.device) for i in (rows, columns))
     with on(x.device):
         select_kernel[grid](
-            x, out, rows, columns, scales(scaling, x.device), out.shape[1], height, width,
+            x, out, rows, columns, scaling_ptr(scaling, x.device), out.shape[1], height, width,
             *x.stride(), *out.stride(),
-            HEIGHT=4, WIDTH=128, IMAGE=image(scaling), enable_fp_fusion=False,
+            HEIGHT=4, WIDTH=128, IMAGE=image_type(scaling), enable_fp_fusion=False,
         )  # fmt: skip
 
 
-def scales(scaling: Scaling | None, device: torch.device) -> Tensor | None:
+def scaling_ptr(scaling: ScalingTable | None, device: torch.device) -> Tensor | None:
     return None if scaling is None else _copied(scaling.table, device)
 
 
-def image(scaling: Scaling | None) -> tl.dtype | None:
+def image_type(scaling: ScalingTable | None) -> tl.dtype | None:
     return None if scaling is None else _TYPES[scaling.image]
 
 

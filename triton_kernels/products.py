@@ -143,6 +143,21 @@ def _taps(start_ptr, count_ptr, weight_ptr, taps, j, n_out):
     return start, count, weight_ptr + j.to(tl.int64) * taps
 
 
+@triton.jit
+def _tap_sums_of_both(
+    x_ptr, x_1, x_2, start_1, count_1, weights_1_ptr, start_2, count_2, weights_2_ptr, sums
+):  # fmt: skip
+    """``sums`` ``[outputs of the first axis, of the second]``, tap by tap along both."""
+    for k in range(tl.max(count_2, 0)):
+        used = k < count_2
+        between = _tap_sums(
+            x_ptr, x_1, x_2, start_2 + k, used, None, start_1, count_1, weights_1_ptr,
+            tl.zeros_like(sums), 0,
+        )  # fmt: skip
+        sums += tl.load(weights_2_ptr + k, mask=used, other=0)[None, :] * between
+    return sums
+
+
 @triton.jit(
     do_not_specialize=["channels", "n_in", "taps", "bits", *_IMAGE],
     do_not_specialize_on_alignment=["x_ptr", "x_axis", "x_other"],
@@ -221,8 +236,8 @@ def resize_kernel(
             bands of its own, one after the other. ``None``: all are parts of ``x_ptr``.
         PACKED: whether the stride of the first axis is ``x_1`` for all images.
 
-    Between the passes uint8 is uint8, and others are float32,
-    of which the second product takes three limbs of bfloat16, as of its weights.
+    Between the passes uint8 is uint8, and others are float32, of which the second product takes
+    three limbs of bfloat16, as of its weights.
     """
     x_ptr, out_ptr, image, channel, row, column = _placed(
         x_ptr, out_ptr, blocks_2, blocks_1, channels, x_image, x_channel, out_image, out_channel
@@ -233,10 +248,9 @@ def resize_kernel(
         n_in_1, n_in_2 = tl.load(images_ptr + 2).to(tl.int32), tl.load(images_ptr + 3).to(tl.int32)
         n_out_1, n_out_2 = tl.load(images_ptr + 4), tl.load(images_ptr + 5)
         out_1, out_2 = tl.load(images_ptr + 6), tl.load(images_ptr + 7)
+        x_2 = tl.load(images_ptr + 9).to(tl.int32)
         if not PACKED:
-            x_1, x_2 = tl.load(images_ptr + 8).to(tl.int32), tl.load(images_ptr + 9).to(tl.int32)
-        else:
-            x_2 = tl.load(images_ptr + 9).to(tl.int32)
+            x_1 = tl.load(images_ptr + 8).to(tl.int32)
         window_1_ptr += 2 * image * blocks_1
         window_2_ptr += 2 * image * blocks_2
         weight_1_ptr += image * blocks_1 * LIMBS_1 * OUTPUTS_1 * width_1
@@ -261,18 +275,14 @@ def resize_kernel(
     if whole:
         sums = _bytes(sums + tl.load(bias_2_ptr + i)[None, :], bits_2)
     elif not _finite(sums):
-        sums = tl.zeros_like(sums)
         start_1, count_1, weights_1 = _taps(
             tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr, taps_1, j, n_out_1
         )
         start_2, count_2, weights_2 = _taps(
             tap_start_2_ptr, tap_count_2_ptr, tap_weight_2_ptr, taps_2, i, n_out_2
         )
-        for k in range(tl.max(count_2, 0)):
-            used = k < count_2
-            between = _tap_sums(
-                x_ptr, x_1, x_2, start_2 + k, used, None, start_1, count_1, weights_1,
-                tl.zeros_like(sums), 0,
-            )  # fmt: skip
-            sums += tl.load(weights_2 + k, mask=used, other=0)[None, :] * between
+        sums = _tap_sums_of_both(
+            x_ptr, x_1, x_2, start_1, count_1, weights_1, start_2, count_2, weights_2,
+            tl.zeros_like(sums),
+        )  # fmt: skip
     _write(out_ptr, sums, j, n_out_1, out_1, i, n_out_2, out_2, scaling_ptr, channel, IMAGE)

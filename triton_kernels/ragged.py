@@ -1,4 +1,4 @@
-"""One launch for images of different sizes, after one for the bands of each axis."""
+"""Images of different sizes: a launch for the bands of each axis, and one for all images."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import launch, tables
 from .products import resize_kernel
-from .tables import Scaling
+from .tables import ScalingTable
 from .weights import blocks_kernel
 
 
@@ -43,7 +43,7 @@ def resize(
     columns_first: np.ndarray,
     filter_: Filter,
     bits: int,
-    scaling: Scaling | None,
+    scaling: ScalingTable | None,
     out: Tensor,
 ) -> None:
     """``images``, uint8 ``[C, H, W]`` of one device, each into its ``out[i]`` ``[C, h, w]``.
@@ -56,7 +56,7 @@ def resize(
     strides = np.array([image.stride() for image in images])
     packed = not swap.any() and (strides[:, 2] == 1).all()
     aligns = min(launch.align(image[None], 3, (16, 4)) for image in images) if packed else 1, 1
-    *outputs, chunk = tables.TILES[1][0 if _scales(first).mean() > 1 else 2]
+    *outputs, chunk = tables.DOWN if _scales(first).mean() > 1 else tables.UP
     n_out = [int(axes.whole[:, 1].max()) for axes in (first, second)]
     blocks = [triton.cdiv(n, size) for n, size in zip(n_out, outputs, strict=True)]
     ours = np.array([[out.stride(3), out.stride(2)]])
@@ -84,12 +84,12 @@ def resize(
         resize_kernel[(len(images) * len(x) * blocks[0] * blocks[1],)](
             x, out, one.window, one.weight, one.bias, None, None, None,
             two.window, two.weight, two.bias, None, None, None,
-            launch.scales(scaling, out.device), table, len(x), *blocks,
+            launch.scaling_ptr(scaling, out.device), table, len(x), *blocks,
             1, 1, one.weight.shape[3], 1, bits, 1, 1, two.weight.shape[3], 1, bits,
             0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
             LIMBS_1=3, OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=3, OUTPUTS_2=outputs[1], CHUNK_2=chunk, ALIGN_2=1,
-            IMAGE=launch.image(scaling), PACKED=bool(packed), enable_fp_fusion=False,
+            IMAGE=launch.image_type(scaling), PACKED=bool(packed), enable_fp_fusion=False,
             num_warps=launch.warps(*outputs, 1),
         )  # fmt: skip
 

@@ -15,6 +15,9 @@ TILES = {
 """By bytes of a pixel: outputs of a tile along both axes, and how much of a window is multiplied
 at once. With larger ones registers run out."""
 
+DOWN, UP = TILES[1][0], TILES[1][2]
+"""Tiles for uint8 images of different sizes, by whether most become smaller."""
+
 BLOCKS = (16, 64)
 """Outputs of a block, where one axis is resampled."""
 
@@ -24,7 +27,7 @@ LINES = CHUNK = 64
 PRODUCTS = 90
 """Products of int8 that a GPU can do while it reads a byte.
 
-Of an H100's data sheet: half of 1e15 a second, by 5.5e12 bytes of its second-level cache.
+An estimate for an H100: half of its 1e15 a second, by 5.5e12 bytes of its second-level cache.
 """
 
 STEP, LAUNCH = 2**10, 2**23
@@ -82,7 +85,7 @@ class Blocks:
 
 
 @dataclass(frozen=True, eq=False)
-class Scaling:
+class ScalingTable:
     """What becomes of a result, of the dtype ``image``, before it is stored.
 
     ``table``: float32 ``[channels, 3]``, by which values are divided, what is taken off, and by

@@ -82,6 +82,15 @@ def _store_digits(place_ptr, weight, limb_stride, LIMBS: tl.constexpr):
         place_ptr -= limb_stride
 
 
+@triton.jit
+def _footprints(centre, support, pixel, n_in, copies):
+    """First pixel and the one past the last that outputs read, of those inside the image."""
+    first = tl.floor(centre - support + 0.5).to(tl.int64)
+    stop = tl.floor(centre + support + 0.5).to(tl.int64)
+    first = tl.where(copies != 0, pixel, tl.maximum(first, 0))
+    return first, tl.where(copies != 0, pixel + 1, tl.minimum(stop, n_in))
+
+
 @triton.jit(do_not_specialize=["blocks", "bits"])
 def blocks_kernel(
     axis_ptr, edge_ptr, filter_ptr, window_ptr, weight_ptr, bias_ptr,
@@ -115,11 +124,7 @@ def blocks_kernel(
     filter_scale = tl.maximum(scale, 1.0) if ANTIALIAS else scale * 0 + 1.0
     support, inverse = radius * filter_scale, 1.0 / filter_scale
     centre = low + (j.to(tl.float64) + 0.5) * scale
-    first = tl.floor(centre - support + 0.5).to(tl.int64)
-    stop = tl.floor(centre + support + 0.5).to(tl.int64)
-    pixel = low.to(tl.int64) + j
-    first = tl.where(copies != 0, pixel, tl.maximum(first, 0))
-    stop = tl.where(copies != 0, pixel + 1, tl.minimum(stop, n_in))
+    first, stop = _footprints(centre, support, low.to(tl.int64) + j, n_in, copies)
     total = centre * 0
     for k in range(tl.max(tl.where(valid, stop - first, 0), 0)):
         at = first + k

@@ -1,9 +1,19 @@
 """What the kernels are compared with, and how near they must come."""
 
 import numpy as np
+import pytest
 import torch
 
 from torchresample import cpu, reference
+from torchresample.profiles import PROFILES
+
+METHODS = [
+    pytest.param(like, method, antialias, id=f"{like}-{method}-{antialias}")
+    for like, profile in PROFILES.items()
+    for method, spec in profile.methods.items()
+    for antialias in spec.antialias
+    if like != "pillow12" or method == "bicubic"  # which has the arithmetic of "pillow"
+]
 
 
 def by_reference(x, passes):

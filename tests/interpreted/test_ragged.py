@@ -3,16 +3,23 @@
 import numpy as np
 import pytest
 import torch
+from engines import METHODS, bound
 
 import torchresample as tr
 from torchresample import batch, ops
 from torchresample.bands import Axis, filter_band
 from torchresample.filters import FILTERS
+from torchresample.ops import _passes
 from torchresample.profiles import PROFILES
 from torchresample.triton_kernels import ragged, weights
 
 SERVED = [name for name, f in FILTERS.items() if f.form[0] in weights.FORMS]
 SIZES = ((30, 41), (9, 100), (120, 11), (24, 31), (1, 1), (48, 16), (24, 64), (70, 31))
+
+
+def test_forms_are_those_of_filters():
+    """One that is not would leave its method to the slower path, unseen."""
+    assert set(weights.FORMS) <= {f.form[0] for f in FILTERS.values()}
 
 
 @pytest.fixture
@@ -89,6 +96,22 @@ def test_scaling(rng, on_kernels, dtype):
     result, together = on_kernels(x, (24, 31), "lanczos3", **options)
     assert torch.equal(result, expected)
     assert together
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(("like", "method", "antialias"), METHODS)
+def test_every_method(rng, on_kernels, like, method, antialias, dtype):
+    x = [image.to(dtype) for image in images(rng, ((13, 17), (9, 40)))]
+    options = {"like": like, "antialias": antialias, "flips": [False, True]}
+    expected = tr.resize_batch(x, (12, 11), method, **options)
+    result, _ = on_kernels(x, (12, 11), method, **options)
+    if dtype == torch.uint8:
+        assert torch.equal(result, expected)
+        return
+    place = PROFILES[like].boundary, None, None, False, False, dtype, 2
+    for image, one, other in zip(x, result, expected, strict=True):
+        passes = _passes(image.shape[1:], (12, 11), method, like, antialias, *place)
+        assert (one - other).abs().max() <= bound(passes, dtype, 255)
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engines import bound, by_reference, computed
+from engines import METHODS, bound, by_reference, computed
 
 from torchresample import cpu, gpu
 from torchresample.bands import BOUNDARIES
+from torchresample.boxes import Resized, slope_passes
 from torchresample.ops import _passes
 from torchresample.profiles import PROFILES
 
-METHODS = [
-    pytest.param(like, method, antialias, id=f"{like}-{method}-{antialias}")
-    for like, profile in PROFILES.items()
-    for method, spec in profile.methods.items()
-    for antialias in spec.antialias
-    if like != "pillow12" or method == "bicubic"  # which has the arithmetic of "pillow"
-]
 # Shape, size of the result, whether channels are innermost, and changes.
 CASES = {
     "down": ((1, 3, 21, 29), (8, 11), False, {}),
@@ -64,6 +58,17 @@ def test_adjoints(rng, boundary):
     x = torch.from_numpy(rng.random((1, 2, *sizes[0])))
     result = computed(gpu.program(passes, x.dtype), x, sizes[1], False)
     assert (result - by_reference(x, passes)).abs().max() <= bound(passes, x.dtype, 1)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_box_gradients(rng, boundary):
+    """The bands of the weights' derivatives, with the plan's band along the other axis."""
+    x = torch.from_numpy(rng.random((1, 2, 21, 29)))
+    box = 1.5, 2.25, 27.0, 20.5
+    options = Resized(False, "bicubic", "pillow", True, boundary, box)
+    for passes in slope_passes(x, (8, 33), options):
+        result = computed(gpu.program(passes, x.dtype), x, (8, 33), False)
+        assert (result - by_reference(x, passes)).abs().max() <= bound(passes, x.dtype, 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32])
