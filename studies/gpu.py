@@ -49,8 +49,12 @@ COMPARISONS = {
     "backward": Comparison(*_FLOATS),
     "evaluation": Comparison(("uint8",), tuple(LAYOUTS), ("bilinear",), (_PHOTOGRAPHS,)),
     "sizes": Comparison(("uint8",), ("NCHW",), ("bilinear", "lanczos3"), (_PHOTOGRAPHS,)),
+    "frames": Comparison(("uint8",), ("NCHW",), ("bilinear", "bicubic"), (_DOWN,)),
     "same as on the CPU": Comparison(
         ("uint8",), tuple(LAYOUTS), tuple(tr.PROFILES), ("2 375x500:224x224", "2 64x48:131x200")
+    ),
+    "random cases": Comparison(
+        ("uint8",), ("NCHW",), tuple(tr.PROFILES), ("1500 400x400:400x400",)
     ),
     "deterministic": Comparison(*_FLOATS),
 }
@@ -181,12 +185,40 @@ def _sizes(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
     return calls
 
 
+def _frames(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
+    """Of video: two planes to a normalised batch."""
+    luma, chroma = planes(x)
+    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (MEAN, STD))
+
+    def operations(luma, chroma):
+        whole = chroma.permute(0, 3, 1, 2).float()
+        u, v = F.interpolate(whole, x.shape[-2:], mode="bilinear").sub(128).unbind(1)
+        y = (luma.float() - 16) * (255 / 219)
+        rgb = torch.stack([y + 1.7927 * v, y - 0.2132 * u - 0.5329 * v, y + 2.1124 * u], 1)
+        resized = F.interpolate(rgb.clamp(0, 255), size, mode=method, antialias=True)
+        return ((resized / 255 - mean) / std).bfloat16()
+
+    options = {"mean": MEAN, "std": STD, "dtype": torch.bfloat16}
+    return {
+        OURS: partial(tr.resize_nv12, luma, chroma, size, method, **options),
+        "torch": partial(operations, luma, chroma),
+        "torch.compile": partial(torch.compile(operations), luma, chroma),
+    }
+
+
+def planes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Luma and chroma of frames, of the bytes of images."""
+    h, w = x.shape[-2:]
+    return x[:, 0], x[:, 1:, : (h + 1) // 2, : (w + 1) // 2].permute(0, 2, 3, 1).contiguous()
+
+
 TIMED = {
     "resize": _resize,
     "forward": _forward,
     "backward": _backward,
     "evaluation": _evaluation,
     "sizes": _sizes,
+    "frames": _frames,
 }
 
 
@@ -209,7 +241,8 @@ def timed(config: Config, key: Cell) -> Cell:
     providers = TIMED[key["comparison"]](x, size, key["method"])
     result = next(iter(providers.values()))()
     result = result[0] if isinstance(result, tuple) else result
-    read = providers[OURS].args[0] if key["comparison"] == "sizes" else [x]
+    given = providers[OURS].args
+    read = given[0] if isinstance(given[0], list) else [v for v in given if isinstance(v, Tensor)]
     moved = sum(image.nbytes for image in read) + result.nbytes
     if key["comparison"] == "backward":  # which reads what is shaped as the forward's result
         moved = x.nbytes * (1 + size[0] * size[1] / (x.shape[-2] * x.shape[-1]))
@@ -217,42 +250,78 @@ def timed(config: Config, key: Cell) -> Cell:
     providers["copy"] = partial(torch.empty_like(source).copy_, source)
     times: dict[str, list[float]] = {name: [] for name in providers}
     order, shuffle = list(providers), np.random.default_rng(SHUFFLE).shuffle
-    for call in providers.values():
-        call()
+    peaks = {name: peak(call, on_gpu) for name, call in providers.items()}
     for _ in range(config.rounds):
         shuffle(order)
         for name in order:
             times[name] += milliseconds(providers[name], on_gpu)
     quantiles = {name: np.percentile(t, (20, 50, 80)).tolist() for name, t in times.items()}
-    return {"moved": moved, "times": quantiles, "failures": None}
+    return {"moved": moved, "times": quantiles, "peaks": peaks, "failures": None}
+
+
+def peak(call: Call, on_gpu: bool) -> float | None:
+    """Megabytes that a GPU holds at most beside what it held before: the second time."""
+    call()
+    if not on_gpu:
+        return None
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return (torch.cuda.max_memory_allocated() - before) / 1e6
 
 
 def same_as_on_the_cpu(config: Config, key: Cell) -> Cell:
     """The methods of a profile whose values differ between the device and the CPU.
 
-    Of one batch, and of parts of its images, with boxes and a flip, scaled.
+    Of one batch, also weighed by a channel, of parts of its images, with boxes and a flip, scaled,
+    and of frames of video.
     """
     x, size = images(config, key)
     failures, like = [], key["method"]
     h, w = x.shape[-2:]
     parts = [x[0], x[-1, :, : h // 2 + 1], x[0, :, 3:, : w // 2]]
     boxes = [None, (1.5, 0.25, w - 2.0, h / 2), (0.0, 1.0, w // 2 - 3.5, h - 4.0)]
+    weighed = not tr.PROFILES[like].linear
     together = {"boxes": boxes, "flips": [False, True, False], "mean": MEAN, "std": STD}
+    there = x.cpu(), [part.cpu() for part in parts]
     for method, spec in tr.PROFILES[like].methods.items():
         for antialias in spec.antialias:
             options = {"like": like, "antialias": antialias}
             lists = options | together | {"dtype": torch.float32}
-            here = (
-                tr.resize(x, size, method, **options),
-                tr.resize_batch(parts, size, method, **lists),
-            )
-            there = (
-                tr.resize(x.cpu(), size, method, **options),
-                tr.resize_batch([part.cpu() for part in parts], size, method, **lists),
-            )
-            for name, a, b in zip(("resize", "resize_batch"), here, there, strict=True):
-                if not torch.equal(a.cpu(), b):
+            results = [
+                {
+                    "resize": tr.resize(batch, size, method, **options),
+                    "alpha": tr.resize(batch, size, method, alpha=weighed, **options),
+                    "resize_batch": tr.resize_batch(cut, size, method, **lists),
+                    "resize_nv12": tr.resize_nv12(*planes(batch), size, method, **options),
+                }
+                for batch, cut in ((x, parts), there)
+            ]
+            for name, here in results[0].items():
+                if not torch.equal(here.cpu(), results[1][name]):
                     failures.append(f"{name}, {method}, antialias={antialias}")
+    return {"moved": 0, "times": {}, "failures": failures}
+
+
+def random_cases(config: Config, key: Cell) -> Cell:
+    """Of as many images of up to these sizes, by any method: those that are not as on the CPU."""
+    count, size = key["batch"].split()
+    most, failures, like = parse(size), [], key["method"]
+    rng = np.random.default_rng(config.seed)
+    for _ in range(max(int(count) // config.share, 1)):
+        (h, w), after = (rng.integers(1, np.array(limit) + 1).tolist() for limit in most)
+        method = str(rng.choice(list(tr.PROFILES[like].methods)))
+        antialias = bool(rng.choice(tr.PROFILES[like].methods[method].antialias))
+        left, top = rng.uniform(0, [w - 1, h - 1])
+        right, bottom = rng.uniform([left + 0.5, top + 0.5], [w, h])
+        box = [None, (float(left), float(top), float(right), float(bottom))][rng.integers(2)]
+        x = torch.from_numpy(rng.integers(0, 256, (rng.integers(1, 5), h, w), dtype=np.uint8))
+        x = x.transpose(1, 2).contiguous().transpose(1, 2) if rng.integers(2) else x
+        options = {"like": like, "antialias": antialias, "box": box}
+        here = tr.resize(x.to(config.device), after, method, **options)
+        if not torch.equal(here.cpu(), tr.resize(x, after, method, **options)):
+            failures.append(f"{tuple(x.shape)} to {after}, {method}, {options}")
     return {"moved": 0, "times": {}, "failures": failures}
 
 
@@ -269,7 +338,11 @@ def deterministic(config: Config, key: Cell) -> Cell:
     return {"moved": 0, "times": {}, "failures": failures}
 
 
-CHECKS = {"same as on the CPU": same_as_on_the_cpu, "deterministic": deterministic}
+CHECKS = {
+    "same as on the CPU": same_as_on_the_cpu,
+    "random cases": random_cases,
+    "deterministic": deterministic,
+}
 
 
 def measure(config: Config, key: Cell) -> Cell:
@@ -282,7 +355,8 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
     rows = []
     for cell in cells:
         times = dict(cell["times"])
-        rest = {k: v for k, v in cell.items() if k not in ("times", "failures", "threads")}
+        told = "times", "peaks", "failures", "threads"
+        rest = {k: v for k, v in cell.items() if k not in told}
         if cell["failures"] is not None:
             rows.append({"provider": OURS, "failures": "; ".join(cell["failures"])} | rest)
             continue
@@ -291,6 +365,7 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
             numbers = {"p20_ms": p20, "median_ms": p50, "p80_ms": p80, "ratio": p50 / ours}
             numbers |= {"share_of_copy": copy / p50}
             numbers |= {"gigabytes_per_second": cell["moved"] / p50 / 1e6}
+            numbers |= {"peak_megabytes": cell["peaks"][name]}
             rows.append({"provider": name} | numbers | rest)
     return pd.DataFrame(rows)
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -47,6 +48,9 @@ TYPES = {
     torch.float64: "fp64",
 }
 SIZES = (((20, 30), (9, 44)), ((20, 30), (10, 15)), ((21, 30), (7, 10)))
+# So much longer and shorter that halves take two launches.
+STEEP = (((60, 333), (3000, 2)), ((333, 60), (2, 3000)))
+ALONG_ONE = (((20, 30), (20, 11)), ((20, 30), (9, 30)))
 SCALED = (
     *((torch.uint8, torch.float32), (torch.uint8, torch.bfloat16)),
     *((torch.bfloat16, torch.bfloat16), (torch.float32, torch.float32)),
@@ -68,7 +72,7 @@ class Variant(NamedTuple):
 
     @property
     def name(self) -> str:
-        types = [t[1:] for t in self.types if t and t[0] == "*"]
+        types = [t[1:] if t else "no" for t in self.types if t is None or t[0] == "*"]
         constants = [str(value) for _, value in self.constants]
         wide = ["far"] if "i64" in self.types else []
         return "-".join([self.kernel.fn.__name__, *types, *constants, *wide])
@@ -114,21 +118,31 @@ def _hint(kernel, place: int, argument) -> str | None:
     return "16" if value % 16 == 0 and not parameter.do_not_specialize_on_alignment else None
 
 
+@contextmanager
+def recording():
+    """Notes what is launched, in a dictionary as ``launched`` returns, and launches nothing."""
+    variants = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (launch, ragged):
+            for name in (n for n in dir(module) if n.endswith("_kernel")):
+                patch.setattr(module, name, Recorder(getattr(module, name), variants))
+        yield variants
+
+
 @lru_cache(maxsize=1)
 def launched() -> dict[Variant, list]:
     """The variants that the engine launches, each with hints for its arguments.
 
     For images of either layout by all methods of all profiles, with every tile; and scaled.
     """
-    variants = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (launch, ragged):
-            for name in (n for n in dir(module) if n.endswith("_kernel")):
-                patch.setattr(module, name, Recorder(getattr(module, name), variants))
+    with recording() as variants:
         for like, method in (("pillow", "lanczos3"), ("torch", "bicubic")):
             for dtype in (torch.uint8, torch.float16, torch.bfloat16):
                 for size, size_out in PRODUCTS:
                     _multiply(like, method, dtype, size, size_out)
+            for size, size_out in PRODUCTS:
+                for source in (_frame(size), tables.ALPHA):
+                    _multiply(like, method, torch.uint8, size, size_out, source)
         for method in (name for name, f in FILTERS.items() if f.form[0] in weights.FORMS):
             _together(method, True, 161, torch.uint8, ((40, 60),))
         for width in (160, 164, 161):
@@ -138,9 +152,13 @@ def launched() -> dict[Variant, list]:
             for method, spec in profile.methods.items():
                 for antialias in spec.antialias:
                     for dtype in DTYPES:
-                        _resize(like, method, antialias, dtype)
+                        resize(like, method, antialias, dtype)
                     for dtype, scaled in SCALED:
                         _scale(like, method, antialias, dtype, scaled)
+        for dtype in (torch.float16, torch.bfloat16):
+            resize("pillow", "lanczos3", True, dtype, STEEP)
+        for dtype in DTYPES:
+            resize("pillow", "nearest", False, dtype, ALONG_ONE)
         for method, antialias in (("lanczos3", True), ("nearest", False)):
             for dtype in (torch.uint8, torch.float32):
                 _far(method, antialias, dtype)
@@ -156,21 +174,31 @@ def _far(method, antialias, dtype):
         gpu.program(_passes(size, size_out, *options, dtype, 3), dtype)(x, out, False)
 
 
-def _multiply(like, method, dtype, size, size_out):
-    """On the matrix units, with every tile."""
+def _multiply(like, method, dtype, size, size_out, source=None):
+    """On the matrix units, with every tile, of both axes, from a ``tables.Source``, or of each."""
     options = method, like, True, PROFILES[like].boundary, None, None, False, False
     passes = _passes(size, size_out, *options, dtype, 3)
     x, out = _empty(size, dtype, False), _empty(size_out, dtype, False)
     steps = [step for part in gpu.program(passes, dtype).args[0] for step in part.args]
     first, second = (step.weighing for step in steps)
     for tile in tables.TILES[dtype.itemsize]:
-        launch.resize(x, first, second, None, out, tile)
-    shape = list(x.shape)
-    shape[first.dim] = len(first.start)
+        launch.resize(x, first, second, None, out, tile, source)
+    if source is not None:
+        launch.select(x, None, None, None, x, source)
+        launch.straighten(x)
+        return
     for outputs in tables.BLOCKS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tables, "block", lambda *_, outputs=outputs: outputs)
-            launch.multiply(x, first, None, x.new_empty(shape))
+            for weighing in (first, second):
+                shape = list(x.shape)
+                shape[weighing.dim] = len(weighing.start)
+                launch.multiply(x, weighing, None, x.new_empty(shape))
+
+
+def _frame(size):
+    chroma = torch.empty(1, *((n + 1) // 2 for n in size), dtype=torch.uint16)
+    return tables.Frame(chroma, ((1,) * 4,) * 5)
 
 
 def _together(method, antialias, width, store, sizes):
@@ -186,9 +214,9 @@ def _together(method, antialias, width, store, sizes):
             lists.resize_images(images, *options, scaling, out)
 
 
-def _resize(like, method, antialias, dtype):
+def resize(like, method, antialias, dtype, sizes=SIZES):
     options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
-    for size, size_out in SIZES:
+    for size, size_out in sizes:
         run = gpu.program(_passes(size, size_out, *options, dtype, 3), dtype)
         for inner in (False, True):
             run(_empty(size, dtype, inner), _empty(size_out, dtype, inner), inner)
@@ -284,11 +312,11 @@ def row(name: str) -> list[dict[str, object]]:
 
 
 def main():
+    names = [variant.name for variant in launched()]
+    assert len(set(names)) == len(names)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        found = pool.map(row, [variant.name for variant in launched()])
-        rows = [one for rows in found for one in rows]
+        rows = [one for rows in pool.map(row, names) for one in rows]
     table = pd.DataFrame(rows).sort_values(["variant", "target"])
-    assert not table.duplicated(["variant", "target"]).any()
     table.to_csv(TABLE, index=False)
     print(table.groupby("target").agg({"variant": "count", "registers": "max", "spills": "sum"}))
 

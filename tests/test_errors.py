@@ -113,7 +113,7 @@ def test_bad_arguments_fail_when_a_transform_is_made(bad):
 def test_unknown_names_suggest_and_unknown_pairs_say_who_has_it():
     with pytest.raises(ValueError, match="did you mean 'bicubic'"):
         tr.resize(IMAGE, 5, "bycubic")
-    with pytest.raises(ValueError, match="'tf' have"):
+    with pytest.raises(ValueError, match="'tf', 'linear-light' have"):
         tr.resize(IMAGE, 5, "mitchell", like="torch")
 
 

@@ -28,20 +28,25 @@ def test_report(tiny, capsys):
     assert (timed[["median_ms", "ratio", "share_of_copy"]] > 0).all(axis=None)
     moved = 2 * 3 * (20 * 30 + 9 * 11)
     assert (timed[timed.comparison == "resize"].moved == moved).all()
+    chroma = 2 * 10 * 15
+    assert (
+        timed[timed.comparison == "frames"].moved == 2 * (20 * 30 + chroma + 3 * 9 * 11 * 2)
+    ).all()
     assert (timed[timed.comparison.isin(["forward", "backward"])].moved == 4 * moved).all()
     assert frame[frame.comparison.isin(gpu.CHECKS)].failures.isna().all()
-    assert {"triton", "torch", "commit", "device"} <= set(frame)
+    assert {"triton", "torch", "commit", "device", "peak_megabytes"} <= set(frame)
     assert "cases pass" in capsys.readouterr().out
 
 
 def test_differences_are_told(tiny, monkeypatch, capsys):
-    names = ("same as on the CPU", "deterministic")
+    names = tuple(gpu.CHECKS)
     monkeypatch.setattr(torch, "equal", lambda *_: False)
     gpu.run(gpu.Config(device="cpu", dtypes=("uint8", "float32"), comparisons=names))
     said = capsys.readouterr().out
     assert "cases pass" not in said
     for method in tr.PROFILES["pillow"].methods:
         assert f"{method}, antialias=" in said
+    assert " to (" in said
 
 
 @pytest.mark.parametrize(

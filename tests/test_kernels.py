@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 import triton
-from compiled import TABLE, TARGETS, compiled, contents, launched
+from compiled import TABLE, TARGETS, compiled, contents, launched, recording, resize
 
 from torchresample.triton_kernels import tables
 
@@ -21,13 +21,30 @@ def table() -> pd.DataFrame:
 def test_there_are_variants():
     """Of every kernel, and of every type of sums."""
     kernels = {variant.kernel.fn.__name__ for variant, _ in VARIANTS.values()}
-    assert kernels == {f"{k}_kernel" for k in ("resize", "multiply", "weigh", "select", "blocks")}
+    names = "resize", "multiply", "weigh", "select", "straighten", "blocks"
+    assert kernels == {f"{name}_kernel" for name in names}
     sums = {str(dict(variant.constants).get("SUMS")) for variant, _ in VARIANTS.values()}
     assert sums == {"int32", "int64", "fp32", "fp64", "None"}
 
 
 def test_the_table_has_them(table):
     assert set(table.index) == {(name, target) for name in VARIANTS for target in TARGETS}
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32])
+@pytest.mark.parametrize(("like", "method"), [("pillow", "lanczos3"), ("torch", "bicubic")])
+@pytest.mark.parametrize("taps", [1, 10, 100, 300, 500, 1000, 1500, 2000])
+def test_any_number_of_taps(like, method, dtype, taps):
+    """No other kernels, and so no more shared memory: windows are read by parts."""
+    radius = 3 if method == "lanczos3" else 2
+    n = 4 * taps // (2 * radius) + 1
+    with recording() as found:
+        for size, size_out in (
+            *(((n, n), (4, 4)), ((n, 159), (4, 77)), ((n, 160), (4, 77)), ((159, n), (44, 4))),
+            *(((60, n), (600, 4)), ((n, 160), (4, 160)), ((n, 31), (4, 900))),
+        ):
+            resize(like, method, True, dtype, ((size, size_out),))
+    assert found.keys() <= launched().keys()
 
 
 def _chunk(variant) -> tuple[int, int] | None:

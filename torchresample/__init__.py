@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from torchresample.batch import resize_batch
 from torchresample.functional import resize
+from torchresample.nv12 import resize_nv12
 from torchresample.profiles import METHODS, PROFILES
 from torchresample.transforms import ImageClassification, RandomResizedCrop, Resize
 
@@ -15,5 +16,6 @@ __all__ = [
     "Resize",
     "resize",
     "resize_batch",
+    "resize_nv12",
 ]
 __version__ = version("torchresample")

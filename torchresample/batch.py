@@ -74,7 +74,7 @@ def resize_batch(
     corners, smooth = _resolved(images, boxes, new_size, method, like, antialias)
     options = method, like, smooth, boundary or PROFILES[like].boundary
     scaling = None if dtype is None else scaling
-    if moving or PROFILES[like].clips or not all(map(is_plain, images)):
+    if moving or PROFILES[like].wraps(images[0].dtype) or not all(map(is_plain, images)):
         parts = [
             resample_box(image, new_size, *options, *rest)
             for image, *rest in zip(images, corners, flips, pieces, strict=True)

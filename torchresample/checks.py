@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torchvision.transforms import InterpolationMode
 
 from torchresample.bands import BOUNDARIES
-from torchresample.profiles import METHODS, PROFILES
+from torchresample.profiles import METHODS, NEAREST, PROFILES
 
 Size = int | Sequence[int]
 Box = Sequence[float] | Tensor
@@ -27,7 +27,6 @@ _ENUM_NAMES = {
 LONGEST = 2**31
 """Past the longest side that a size may ask for, in pixels."""
 
-NEAREST = ("nearest", "nearest-exact")
 _DTYPES = (
     torch.uint8,
     torch.uint16,
@@ -53,8 +52,8 @@ def check_options(
     """Check what can be checked without an image; returns the method's name."""
     _check_size(size, max_size, size_name)
     _corners(box)
-    profile = PROFILES[_known("like", like, PROFILES)]
-    name = _known("method", _method_name(method), METHODS)
+    profile = PROFILES[known("like", like, PROFILES)]
+    name = known("method", _method_name(method), METHODS)
     if name not in profile.methods:
         others = [key for key, other in PROFILES.items() if name in other.methods]
         raise ValueError(
@@ -75,7 +74,7 @@ def check_options(
 
 def _check_boundary(boundary: str, like: str, method: str) -> None:
     profile = PROFILES[like]
-    _known("boundary", boundary, BOUNDARIES)
+    known("boundary", boundary, BOUNDARIES)
     if not profile.methods[method].extends:
         raise ValueError(
             f"boundary must be None for {method!r} of like={like!r}, which reads nothing outside "
@@ -101,7 +100,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
 
-def _known(argument: str, name: str, names: Iterable[str]) -> str:
+def known(argument: str, name: str, names: Iterable[str]) -> str:
     if not isinstance(name, str):
         raise TypeError(f"{argument} must be a string, got {name!r}")
     if name not in names:
@@ -207,6 +206,25 @@ def _values(box: Tensor) -> list[float]:
     return box.tolist()
 
 
+def check_alpha(alpha: bool, like: str) -> None:
+    if not isinstance(alpha, bool):
+        raise TypeError(f"alpha must be True or False, got {alpha!r}")
+    if alpha and PROFILES[like].linear:
+        raise ValueError(
+            f"alpha must be False for like={like!r}, which has no place for it, got True"
+        )
+
+
+def check_alpha_channel(shape: Sequence[int], dtype: torch.dtype) -> None:
+    """That an image has a last channel that weighs the others."""
+    if len(shape) < 3 or shape[-3] < 2:
+        raise ValueError(
+            f"image must have shape [..., C, H, W] with channels before alpha, got {tuple(shape)}"
+        )
+    if dtype != torch.uint8 and not dtype.is_floating_point:
+        raise TypeError(f"image must have dtype uint8 or a floating one with alpha, got {dtype}")
+
+
 def wants_gradient(box: Box | None) -> bool:
     """Whether a box is a tensor for which a gradient is asked."""
     if not isinstance(box, Tensor):
@@ -271,7 +289,9 @@ def check_dense(image: Tensor) -> None:
         raise TypeError(f"image must be a dense tensor, got layout {image.layout}, {image.dtype}")
 
 
-def check_pixels(shape: Sequence[int], dtype: torch.dtype, method: str, antialias: bool) -> None:
+def check_pixels(
+    shape: Sequence[int], dtype: torch.dtype, method: str, like: str, antialias: bool
+) -> None:
     """What a dense tensor of that shape and dtype must fulfil."""
     if len(shape) < 2:
         raise ValueError(f"image must have shape [..., H, W], got {tuple(shape)}")
@@ -282,3 +302,5 @@ def check_pixels(shape: Sequence[int], dtype: torch.dtype, method: str, antialia
         rule = f"one of {', '.join(str(d).removeprefix('torch.') for d in _DTYPES)}"
         hint = "" if dtype.is_complex else ", or any real dtype with a nearest method"
         raise TypeError(f"image must have dtype {rule}{hint}; got {dtype} for {method!r}")
+    if PROFILES[like].linear and not (selects or dtype == torch.uint8 or dtype.is_floating_point):
+        raise TypeError(f"image must have dtype uint8 or a floating one for {like!r}, got {dtype}")

@@ -17,14 +17,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from torchresample import reference
+from torchresample import light, reference
 from torchresample.bands import Band, kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
+
+if TYPE_CHECKING:
+    from torchresample.nv12 import Conversion
 
 PART = 2**20
 """Bytes of an image and its result worth a thread of their own."""
@@ -43,7 +47,7 @@ Step = Callable[[Tensor, Tensor | None, bool], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Weighing:
-    """A pass as ``loops`` takes it: see there for ``band``, ``index`` and ``cut``."""
+    """A pass as ``loops`` takes it: see there for ``band``, ``index``, ``cut`` and ``light``."""
 
     dim: int
     n_in: int
@@ -51,6 +55,7 @@ class Weighing:
     index: np.ndarray | None
     cut: np.int32 | None
     store: torch.dtype
+    light: tuple[np.ndarray | None, np.ndarray | None]
 
 
 def program(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> Callable[..., None]:
@@ -97,7 +102,7 @@ def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[S
         return [_copy]
     selects, weighings, kind, limits = {}, [], dtype, (0.0, 255.0)
     for step in passes if on_cpu else ():
-        if step.band.selects and step.store in (None, kind):
+        if step.moves(kind):
             selects[step.dim] = step.band
             continue
         weighing, limits = _weighing(step, kind, limits)
@@ -125,7 +130,8 @@ def _weighed(first: Weighing, second: Weighing | None = None) -> Step:
     if first.dim == HORIZONTAL:
         down, lines = _compact(second)
         bands = first.band, down.index, down.band, down.cut
-        return partial(_looped, partial(loops.weigh_columns_and_rows, lines, *bands, between), True)
+        both = partial(loops.weigh_columns_and_rows, lines, *bands, between, *first.light)
+        return partial(_looped, both, True)
     bands = first.index, first.band, first.cut, second.band
     both = partial(loops.weigh_rows_and_columns, *bands, second.n_in, between)
     return partial(_looped, both, True)
@@ -168,7 +174,8 @@ def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing 
     cut = np.int32(16) if step.sums == "floor16" else None
     store = step.store or (dtype if dtype.is_floating_point else torch.float64)
     prepared = band.start + lead, count, weight, sums(half), scale
-    return Weighing(step.dim, band.n_in, prepared, band.gather, cut, store), limits
+    tables = (light.DECODED, light.ENCODED) if step.decodes else (None, None)
+    return Weighing(step.dim, band.n_in, prepared, band.gather, cut, store, tables), limits
 
 
 def _sums(step: Pass, dtype: torch.dtype) -> type | None:
@@ -178,7 +185,7 @@ def _sums(step: Pass, dtype: torch.dtype) -> type | None:
             return np.int32 if step.sums in ("exact", "floor16") else None
         plain = step.sums == "exact" and step.rule != "mean"
         return np.int32 if dtype == torch.uint8 and plain else None
-    rounded = step.store == torch.uint8 and step.rule == "half-even"
+    rounded = step.store == torch.uint8 and step.rule in ("half-even", "srgb")
     real = rounded or step.store is None or step.store.is_floating_point
     if not real or dtype not in (torch.uint8, torch.float32, torch.float64):
         return None
@@ -268,6 +275,53 @@ def normalise(x: Tensor, mean: np.ndarray, std: np.ndarray, flip: bool, out: Ten
     run = partial(loops.normalise, source, channels, mean, std, flip, target)
     _in_threads(run, out.shape[0] * out.shape[2], source.nbytes + target.nbytes)
     return out
+
+
+def rgb_of_nv12(
+    luma: Tensor, chroma: Tensor, conversion: "Conversion", lines: tuple[int, int]
+) -> Tensor:
+    """Rows ``lines`` of uint8 ``[B, 3, H, W]``; what the others have is left open.
+
+    See ``nv12.as_rgb``; ``luma`` is ``[B, H, W]``, ``chroma`` ``[B, h, w, 2]``.
+    """
+    from torchresample import loops
+
+    # NumPy asks for large pages: torch's new memory takes as long to appear as this to fill.
+    out = np.empty((len(luma), 3, *luma.shape[1:]), np.uint8)
+    planes = (materialised(x).flatten(2).contiguous().numpy() for x in (luma, chroma))
+    numbers = conversion.weights, conversion.down, conversion.across
+    numbers = (np.array(part, np.int32) for part in numbers)
+    run = partial(loops.rgb_of_nv12, *numbers, lines, *planes, out)
+    rows = len(luma) * (lines[1] - lines[0])
+    _in_threads(run, rows, 4 * rows * luma.shape[2])
+    return torch.from_numpy(out)
+
+
+def premultiplied(x: Tensor) -> Tensor:
+    """uint8 ``[..., C, H, W]`` with its other channels weighed by the last: see ``alpha``."""
+    from torchresample import loops
+
+    return _by_alpha(loops.weigh_by_alpha, x)
+
+
+def straight(x: Tensor) -> Tensor:
+    """The inverse of ``premultiplied``: see ``alpha``."""
+    from torchresample import loops
+
+    return _by_alpha(loops.divide_by_alpha, x)
+
+
+def _by_alpha(change: Callable[..., None], x: Tensor) -> Tensor:
+    inner = x.shape[-3] > 1 and x.stride(-3) == 1
+    flat = as_4d(materialised(x))
+    source = flat.permute(0, 2, 3, 1) if inner else flat
+    source = source.contiguous().numpy()
+    out = np.empty_like(source)
+    # Planes of pixels or, ``inner``, pixels of channels.
+    rows = len(source) * (source.shape[1] if inner else source.shape[2])
+    _in_threads(partial(change, inner, source, out), rows, 2 * source.nbytes)
+    result = torch.from_numpy(out)
+    return (result.permute(0, 3, 1, 2) if inner else result).view(x.shape)
 
 
 def _view(x: Tensor, inner: bool) -> np.ndarray:

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
+from torchresample.alpha import premultiplied, resized_on_gpu, straight
 from torchresample.bands import Axis
 from torchresample.boxes import with_box_gradient
 from torchresample.checks import (
-    NEAREST,
     Box,
     Method,
     Size,
+    check_alpha,
+    check_alpha_channel,
     check_box,
     check_box_gradient,
     check_dense,
@@ -27,15 +29,16 @@ from torchresample.checks import (
     output_size,
     wants_gradient,
 )
+from torchresample.light import to_linear, to_srgb
 from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
 from torchresample.pil import from_pixels, load, pixels
-from torchresample.profiles import PROFILES
+from torchresample.profiles import NEAREST, PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
 
 _PIL_MODES = ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16", "I", "F")
 _PIL_INDEXED = ("1", "P")
-_PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
+_TRANSPARENT = ("LA", "RGBA")
 _BOX_FORMATS = (
     tv_tensors.BoundingBoxFormat.XYXY,
     tv_tensors.BoundingBoxFormat.XYWH,
@@ -53,6 +56,7 @@ def resize(
     box: Box | None = None,
     max_size: int | None = None,
     boundary: str | None = None,
+    alpha: bool = False,
 ) -> Image:
     """Resample the last two axes of an image.
 
@@ -80,6 +84,10 @@ def resize(
         boundary: what stands outside the image, a key of ``bands.BOUNDARIES``; ``None`` takes the
             profile's default. ``"torch"``, ``"opencv"`` and ``"tf"`` leave no choice, nor do
             methods that read nothing outside.
+        alpha: whether the last channel (of ``shape[-3]``, or of an array's last axis), uint8 or
+            floating, is straight alpha, by which the others are weighed, so that colours that are
+            transparent do not bleed into others. Under the Pillow profiles transparent PIL images
+            have it in any case, as in Pillow.
 
     Returns:
         ``[..., h, w]``, of the kind and dtype of ``image``, channels innermost in memory where
@@ -95,7 +103,7 @@ def resize(
     Source: Pillow ``Resample.c``, ATen ``UpSampleKernel.cpp``, OpenCV ``resize.cpp``, and what
     ``METHODS`` names.
     """
-    if box is None and is_plain(image) and is_dense(image):
+    if box is None and alpha is False and is_plain(image) and is_dense(image):
         planned = _looked_up(image, size, method, like, antialias, max_size, boundary)
         if planned is not None:
             return run_program(image, *planned)
@@ -106,13 +114,16 @@ def resize(
             f"got {type(image).__module__}.{type(image).__qualname__}"
         )
     if isinstance(image, np.ndarray):
-        return _resize_array(image, size, method, box=box, **options)
+        return _resize_array(image, size, method, box=box, alpha=alpha, **options)
     method = check_options(size, method, like, antialias, max_size, boundary, box)
+    check_alpha(alpha, like)
     if isinstance(image, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
         return _resize_coordinates(image, size, max_size, box)
+    options["alpha"] = alpha
     if isinstance(image, tv_tensors.Mask):
         # Labels have no mean, and no place for smoothing.
-        method, options = "nearest", options | {"antialias": False, "boundary": None}
+        method = "nearest"
+        options |= {"antialias": False, "boundary": None, "alpha": False}
     if isinstance(image, tv_tensors.TVTensor):
         plain = _resize_tensor(image.as_subclass(Tensor), size, method, box, **options)
         return tv_tensors.wrap(plain, like=image)
@@ -158,7 +169,7 @@ def _planned(
     """
     method = check_options(size, method, like, antialias, max_size, boundary, None)
     profile = PROFILES[like]
-    if profile.clips:
+    if profile.wraps(dtype):
         return None
     arguments = shape, dtype, size, method, None, like, antialias, max_size
     new_size, antialias, box = resolved(*arguments)
@@ -181,7 +192,7 @@ def resolved(
     """Size of the result, antialias and box, as ``resample_part`` takes them."""
     if antialias is None:
         antialias = PROFILES[like].default_antialias(method, dtype)
-    check_pixels(shape, dtype, method, antialias)
+    check_pixels(shape, dtype, method, like, antialias)
     box = check_box(box, *shape[-2:])
     return output_size(size, max_size, *shape[-2:], box), antialias, box
 
@@ -196,11 +207,23 @@ def _resize_tensor(
     antialias: bool | None,
     max_size: int | None,
     boundary: str | None,
+    alpha: bool,
 ) -> Tensor:
     check_dense(image)
     arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
     size, antialias, corners = resolved(*arguments)
-    return resample_box(image, size, method, like, antialias, boundary, corners, False, box)
+    options = method, like, antialias, boundary or PROFILES[like].boundary, corners
+    if not alpha:
+        return resample_box(image, size, *options, False, box)
+    check_alpha_channel(image.shape, image.dtype)
+    profile, (h, w) = PROFILES[like], image.shape[-2:]
+    same = size == (h, w) and corners in (None, (0, 0, w, h))
+    if (same and profile.methods[method].skip) or (method in NEAREST and not antialias):
+        return resample_box(image, size, *options, False, box)
+    fused = image.dtype == torch.uint8 and not profile.clips and is_plain(image)
+    if fused and engine(image) == "gpu":
+        return resized_on_gpu(image, size, *options, None, False, False)
+    return straight(resample_box(premultiplied(image), size, *options, False, box))
 
 
 def resample_box(
@@ -241,9 +264,13 @@ def resample_part(
     profile = PROFILES[like]
     boundary = boundary or profile.boundary
     top, left, *part = window or (0, 0, *size)
-    if not profile.clips or (method in NEAREST and not antialias):
-        place = None if window is None else (top, left, *size)
-        return resample(image, part, method, like, antialias, boundary, box, place, flip, False)
+    place = None if window is None else (top, left, *size)
+    options = method, like, antialias, boundary, box, place, flip, False
+    if not profile.wraps(image.dtype) or (method in NEAREST and not antialias):
+        return resample(image, part, *options)
+    if profile.linear:
+        light = to_linear(image.to(torch.promote_types(image.dtype, torch.float32)))
+        return to_srgb(resample(light, part, *options)).to(image.dtype)
     # The range that it is clamped to may depend on all of the result.
     out = resample(image, size, method, like, antialias, boundary, box, None, False, False)
     if out.numel():
@@ -294,37 +321,37 @@ def _resize_array(image: np.ndarray, size: Size | None, method: Method, **option
 
 
 def _resize_pil(
-    image: PIL.Image.Image, size: Size | None, method: str, box: Box | None, **options
+    image: PIL.Image.Image,
+    size: Size | None,
+    method: str,
+    box: Box | None,
+    *,
+    alpha: bool,
+    **options,
 ) -> PIL.Image.Image:
-    mode = image.mode
+    mode, profile = image.mode, PROFILES[options["like"]]
     if mode not in _PIL_MODES + _PIL_INDEXED:
         raise TypeError(f"image must have a mode of {listed(_PIL_MODES)}, got {mode!r}")
+    if alpha and mode not in _TRANSPARENT:
+        raise ValueError(f"alpha must be False for a PIL image without it, got mode {mode!r}")
+    if profile.linear and mode not in ("L", "RGB") and method not in NEAREST:
+        raise ValueError(
+            f"image must have mode 'L' or 'RGB' for like={options['like']!r}, got {mode!r}"
+        )
     if mode in _PIL_INDEXED and method not in NEAREST:
         raise ValueError(
             f"method must be nearest for a PIL image of mode {mode!r}, whose values have no mean "
             f"(or convert the image to 'RGB' or 'L'), got {method!r}"
         )
     load(image)
-    # Colours under a transparent pixel must not bleed out; Pillow weighs them by their alpha.
-    weigh = mode in _PREMULTIPLIED and options["like"].startswith("pillow")
-    if weigh and method not in NEAREST:
-        skips = PROFILES[options["like"]].methods[method].skip
-        if not (skips and _covers(image, size, box, options["max_size"])):
-            image = image.convert(_PREMULTIPLIED[mode])
+    alpha = alpha or (mode in _TRANSPARENT and options["like"].startswith("pillow"))
     if mode == "1":
         image = image.convert("L")
     # The unused byte of RGB must not count in a clamp to the image's range.
-    with pixels(image, share=not PROFILES[options["like"]].clips) as array:
-        resized = _resize_array(array, size, method, box=box, **options)
+    with pixels(image, share=not profile.clips) as array:
+        resized = _resize_array(array, size, method, box=box, alpha=alpha, **options)
     result = _to_pil(resized, image)
     return result if result.mode == mode else result.convert(mode)
-
-
-def _covers(image: PIL.Image.Image, size: Size | None, box: Box | None, max_size: int | None):
-    """Whether Pillow would return a copy: same size, whole image."""
-    w, h = image.size
-    box = check_box(box, h, w)
-    return box in (None, (0, 0, w, h)) and output_size(size, max_size, h, w, box) == (h, w)
 
 
 def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchresample import cpu
+from torchresample import cpu, light
 from torchresample.bands import kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 if TYPE_CHECKING:
-    from torchresample.triton_kernels.tables import ScalingTable, Weighing
+    from torchresample.triton_kernels.tables import ScalingTable, Source, Weighing
 
 SINGLE = (torch.float16, torch.bfloat16, torch.float32)
 """Types whose sums are formed in float32."""
@@ -43,10 +43,14 @@ def serves(device: torch.device) -> bool:
 
 
 def program(passes: tuple[Pass, ...], dtype: torch.dtype) -> Callable[..., None]:
-    """What runs ``passes`` over pixels of ``dtype``: see ``cpu.program``."""
+    """What runs ``passes`` over pixels of ``dtype``: see ``cpu.program``.
+
+    It takes a ``ScalingTable`` as well, for what is stored, and a ``Source``, for what is read: of
+    ``x`` that is luma, repeated for three channels, RGB.
+    """
     selects, weighings, kind, limits = {}, [], dtype, _limits(dtype)
     for step in passes:
-        if step.band.selects and step.store in (None, kind):
+        if step.moves(kind):
             selects[step.dim] = torch.from_numpy(step.band.start)
             continue
         found, stored, limits = _weighings(step, kind, limits)
@@ -98,15 +102,16 @@ def _run(
     out: Tensor,
     inner: bool,
     scaling: "ScalingTable | None" = None,
+    source: "Source" = None,
 ) -> None:
-    if not steps and scaling is None:
+    if not steps and scaling is None and source is None:
         out.copy_(x)
         return
     x, out = cpu.as_4d(cpu.materialised(x)), cpu.as_4d(out)
     *first, last = steps or [partial(_select, None, None)]
     for step in first:
-        x = step(x, None, inner, None)
-    last(x, out, inner, scaling)
+        x, source = step(x, None, inner, None, source), None
+    last(x, out, inner, scaling, source)
 
 
 def _select(
@@ -116,6 +121,7 @@ def _select(
     out: Tensor | None,
     inner: bool,
     scaling: "ScalingTable | None",
+    source: "Source",
 ) -> Tensor:
     from torchresample.triton_kernels import launch
 
@@ -125,28 +131,41 @@ def _select(
         out = _empty(x, (*x.shape[:-2], h, w), x.dtype, inner)
     if scaling is None:  # moved as they are
         word = cpu.WORDS[x.itemsize]
-        launch.select(x.view(word), rows, columns, None, out.view(word))
+        launch.select(x.view(word), rows, columns, None, out.view(word), source)
     else:
-        launch.select(x, rows, columns, scaling, out)
+        launch.select(x, rows, columns, scaling, out, source)
     return out
 
 
 def _resize(
-    first: _Step, second: _Step, x: Tensor, out: Tensor, inner: bool, scaling: "ScalingTable | None"
+    first: _Step,
+    second: _Step,
+    x: Tensor,
+    out: Tensor,
+    inner: bool,
+    scaling: "ScalingTable | None",
+    source: "Source",
 ) -> None:
     from torchresample.triton_kernels import launch
 
     bands = first.weighing, second.weighing
-    if not (launch.near(x) and launch.resize(x, *bands, scaling, out)):
-        between = _weigh(first, x, None, inner, None)
-        _weigh(second, between, out, inner, scaling)
+    if not (launch.near(x) and launch.resize(x, *bands, scaling, out, source=source)):
+        between = _weigh(first, x, None, inner, None, source)
+        _weigh(second, between, out, inner, scaling, None)
 
 
 def _weigh(
-    step: _Step, x: Tensor, out: Tensor | None, inner: bool, scaling: "ScalingTable | None"
+    step: _Step,
+    x: Tensor,
+    out: Tensor | None,
+    inner: bool,
+    scaling: "ScalingTable | None",
+    source: "Source",
 ) -> Tensor:
     from torchresample.triton_kernels import launch, tables
 
+    if source is not None:
+        x = _select(None, None, x, None, inner, None, source)
     weighing = step.weighing
     # Sums of halves that stay float32 are rare: they are not worth more compiled kernels.
     multiplies = launch.near(x) and tables.multiplies(weighing, x.dtype)
@@ -181,6 +200,10 @@ def _weighings(
     if step.store is not None and not step.store.is_floating_point:
         whole = torch.iinfo(step.store)
         options = {"rule": step.rule, "low": whole.min, "high": whole.max}
+    if step.decodes:
+        options["table"] = torch.from_numpy(light.DECODED)
+    elif step.rule == "srgb":
+        options |= {"high": light.WHITE, "table": torch.from_numpy(light.ENCODED)}
     half = 0.5 if step.rule == "fixed" and step.bits else 0
     if options["rule"] in ("fixed", "floor") and sums == torch.float64:
         dense *= 2.0**-step.bits

@@ -13,7 +13,8 @@ and ``end`` count the rows of all planes together, so that threads share planes 
 """
 
 import numpy as np
-from numba.extending import register_jitable
+from numba import types
+from numba.extending import overload, register_jitable
 
 from torchresample.jit import compiled
 from torchresample.vectors import (
@@ -145,12 +146,23 @@ def _ask(x, lines, row, step, tile):
         prefetch(x, row, c)
 
 
+def _decodable(x, decoded):
+    """Place for the numbers that stand in ``decoded`` for ``x``; ``x`` where there is ``None``."""
+
+
+@overload(_decodable)
+def _(x, decoded):
+    if isinstance(decoded, types.NoneType):
+        return lambda x, decoded: x
+    return lambda x, decoded: np.empty(x.shape, decoded.dtype)
+
+
 @compiled
-def _columns(x, lines, step, channels, tiles, band, out, row, begin, end):
+def _columns(x, lines, step, channels, tiles, decoded, band, out, row, begin, end):
     """A horizontal pass from rows ``begin`` to ``end`` of ``x`` to rows from ``row`` of ``out``.
 
     With an array of ``lines``, from the rows that stand there. A column of ``x`` holds ``step``
-    values, of which the first ``channels`` count.
+    values, of which the first ``channels`` count. ``decoded``: see ``weigh_columns_and_rows``.
     """
     start, count, weight, half, scale = band
     read = written = 0
@@ -159,8 +171,9 @@ def _columns(x, lines, step, channels, tiles, band, out, row, begin, end):
         written = max(written, tiles[t, 1] - tiles[t, 0])
     columns = np.zeros((read * step, LANES), x.dtype)
     sums = np.empty((written * channels, LANES), out.dtype)
+    values = _decodable(columns, decoded)
     # A column's channels are weighed together.
-    window, weighed = columns.reshape(-1, step * LANES), sums.reshape(-1, channels * LANES)
+    window, weighed = values.reshape(-1, step * LANES), sums.reshape(-1, channels * LANES)
     for r in range(begin, end, LANES):
         # The last rows again where that makes them enough for a tall block.
         r = max(min(r, end - GROUPS * side(x.itemsize)), begin)
@@ -168,6 +181,10 @@ def _columns(x, lines, step, channels, tiles, band, out, row, begin, end):
         for t in range(len(tiles)):
             o, stop, low, high = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]
             _transpose(x, lines, r, low * step, m, (high - low) * step, columns, 0, 0)
+            if decoded is not None:
+                for i in range((high - low) * step):
+                    for j in range(LANES):
+                        values[i, j] = decoded[columns[i, j]]
             # Until the next tile, of the same rows or the next ones, its rows are asked for.
             last = t + 1 == len(tiles)
             asked, following = (r + m, tiles[0]) if last else (r, tiles[t + 1])
@@ -196,7 +213,7 @@ def weigh_columns(band, x, step, channels, out, begin, end):
     height, tiles = x.shape[1], _tiles(step, band, x.itemsize)
     for p in range(begin // height, (end - 1) // height + 1):
         low, high = max(begin - p * height, 0), min(end - p * height, height)
-        _columns(x[p], None, step, channels, tiles, band, out[p], low, low, high)
+        _columns(x[p], None, step, channels, tiles, None, band, out[p], low, low, high)
 
 
 @compiled
@@ -221,9 +238,29 @@ def _strip(band, index, o, end, low, known, most):
 
 
 @compiled
+def _rows_from(first, index, x, band, cut, encoded, out, begin, end):
+    """``_rows``, where ``x`` begins with row ``first`` of an image."""
+    if encoded is None:
+        if index is None:
+            _rows(x, first, None, band, cut, out, begin, begin, end)
+        else:
+            _rows(x, 0, index - first, band, cut, out, begin, begin, end)
+    else:
+        line = np.empty((1, out.shape[1]), np.uint16)
+        for o in range(begin, end):
+            if index is None:
+                _rows(x, first, None, band, cut, line, 0, o, o + 1)
+            else:
+                _rows(x, 0, index - first, band, cut, line, 0, o, o + 1)
+            for i in range(out.shape[1]):
+                out[o, i] = encoded[line[0, i]]
+
+
+@compiled
 def weigh_columns_and_rows(
-    lines, across, index, down, cut, between, x, step, channels, out, begin, end
-):
+    lines, across, index, down, cut, between, decoded, encoded,
+    x, step, channels, out, begin, end,
+):  # fmt: skip
     """A horizontal pass, then a vertical one: rows ``begin`` to ``end`` of ``P * h`` in ``out``.
 
     Args:
@@ -231,6 +268,8 @@ def weigh_columns_and_rows(
         across, down: the bands.
         index, cut: see ``weigh_rows``; ``index`` ascends.
         between: an array of the type of what lies between the passes.
+        decoded, encoded: ``None``; or what stands for each byte of ``x``, and the byte that stands
+            for each sum of 16 bits.
         x, step, channels, out: see above.
     """
     n_out, width = out.shape[1:]
@@ -250,12 +289,12 @@ def weigh_columns_and_rows(
         else:
             known = first
         if last > known:
-            _columns(x[p], lines, step, channels, tiles, across, rows, known - first, known, last)
+            _columns(
+                x[p], lines, step, channels, tiles, decoded, across,
+                rows, known - first, known, last,
+            )  # fmt: skip
         low, known = first, max(last, known)
-        if index is None:
-            _rows(rows, first, None, down, cut, out[p], j, j, stop)
-        else:
-            _rows(rows, 0, index - first, down, cut, out[p], j, j, stop)
+        _rows_from(first, index, rows, down, cut, encoded, out[p], j, stop)
         o += stop - j
 
 
@@ -273,7 +312,7 @@ def weigh_rows_and_columns(
         p, j = o // n_out, o % n_out
         stop = min(j + most, end - p * n_out, n_out)
         _rows(x[p], 0, index, down, cut, rows, 0, j, stop)
-        _columns(rows, None, step, channels, tiles, across, out[p], j, 0, stop - j)
+        _columns(rows, None, step, channels, tiles, None, across, out[p], j, 0, stop - j)
         o += stop - j
 
 
@@ -308,6 +347,65 @@ def select(rows, columns, x, step, channels, out, begin, end):
             for j in range(len(columns)):
                 for c in range(channels):
                     target[j * channels + c] = source[columns[j] * channels + c]
+
+
+@register_jitable
+def _mixed(a, b, fourths):
+    """Four times what lies between two samples; int32, which vectors have twice as many of."""
+    return np.int32(np.int32(a * np.int32(4 - fourths)) + np.int32(b * np.int32(fourths)))
+
+
+@register_jitable
+def _between_rows(near, far, fourths, u, v):
+    """Pairs of chroma of two rows, each into a line of its own, which repeats its ends."""
+    n = len(near) // 2
+    for k in range(n):
+        u[k + 1] = _mixed(np.int32(near[2 * k]), np.int32(far[2 * k]), fourths)
+        v[k + 1] = _mixed(np.int32(near[2 * k + 1]), np.int32(far[2 * k + 1]), fourths)
+    for line in (u, v):
+        line[0], line[n + 1] = line[1], line[n]
+
+
+@register_jitable
+def _between_columns(line, even, even_fourths, odd, odd_fourths, out):
+    near, left, right = line[1:], line[1 + even :], line[1 + odd :]
+    for k in range(len(out) // 2):
+        out[2 * k] = _mixed(near[k], left[k], even_fourths)
+        out[2 * k + 1] = _mixed(near[k], right[k], odd_fourths)
+
+
+@register_jitable
+def _as_channel(row, u, v, weights, out):
+    of_luma, of_u, of_v, added = weights
+    for j in range(len(out)):
+        chroma = np.int32(np.int32(u[j] * of_u) + np.int32(v[j] * of_v))
+        value = np.int32(np.int32(np.int32(np.int32(row[j]) * of_luma) + chroma) + added)
+        out[j] = min(max(np.int32(value >> 21), np.int32(0)), np.int32(255))
+
+
+@compiled
+def rgb_of_nv12(weights, down, across, lines, luma, chroma, out, begin, end):
+    """``out``: see ``nv12.as_rgb``; rows ``begin`` to ``end`` of the ``lines`` of all images.
+
+    Args:
+        weights: int32 ``[3, 4]``, of luma and both chroma values, and what is added.
+        down, across: for even places, then for odd ones, a step to another sample and its fourths.
+        lines: first row of an image, and last + 1.
+        luma, chroma: uint8 ``[B, H, W]`` and ``[B, h, 2 * w]``, contiguous.
+        out: uint8 ``[B, 3, H, W]``, contiguous.
+    """
+    height, (n_rows, n) = lines[1] - lines[0], chroma.shape[1:]
+    u, v = np.empty(n // 2 + 2, np.int32), np.empty(n // 2 + 2, np.int32)
+    wide_u, wide_v = np.empty(n, np.int32), np.empty(n, np.int32)
+    for r in range(begin, end):
+        b, i = r // height, lines[0] + r % height
+        step, fourths = down[2 * (i % 2)], down[2 * (i % 2) + 1]
+        near, far = i // 2, min(max(i // 2 + step, 0), n_rows - 1)
+        _between_rows(chroma[b, near], chroma[b, far], fourths, u, v)
+        _between_columns(u, across[0], across[1], across[2], across[3], wide_u)
+        _between_columns(v, across[0], across[1], across[2], across[3], wide_v)
+        for c in range(3):
+            _as_channel(luma[b, i], wide_u, wide_v, weights[c], out[b, c, i])
 
 
 @register_jitable(inline="always")  # so that the step is known
@@ -345,3 +443,55 @@ def normalise(x, channels, mean, std, flip, out, begin, end):
             if flip:
                 for j in range(width // 2):
                     target[j], target[width - 1 - j] = target[width - 1 - j], target[j]
+
+
+@register_jitable
+def _weighed_by_alpha(colour, alpha):
+    product = np.int32(np.int32(np.int32(colour) * np.int32(alpha)) + np.int32(128))
+    return np.int32(np.int32(product + np.int32(product >> 8)) >> 8)
+
+
+@register_jitable
+def _divided_by_alpha(colour, alpha):
+    # A quotient of such numbers is off by less than what would make it the next whole number.
+    divisor = np.float32(alpha) if alpha != 0 else np.float32(255)
+    return min(np.int32(np.float32(np.int32(colour) * np.int32(255)) / divisor), np.int32(255))
+
+
+@register_jitable(inline="always")  # so that the channels are known
+def _changed(change, channels, x, out):
+    last = channels - 1
+    for j in range(len(x) // channels):
+        for c in range(last):
+            out[channels * j + c] = change(x[channels * j + c], x[channels * j + last])
+        out[channels * j + last] = x[channels * j + last]
+
+
+@register_jitable
+def _by_alpha(change, inner, x, out, begin, end):
+    """Rows ``begin`` to ``end`` of uint8 ``[B, H, W, C]`` or, not ``inner``, ``[B, C, H, W]``."""
+    height = x.shape[1] if inner else x.shape[2]
+    for r in range(begin, end):
+        b, i = r // height, r % height
+        if not inner:
+            last = x.shape[1] - 1
+            for c in range(last):
+                for j in range(x.shape[3]):
+                    out[b, c, i, j] = change(x[b, c, i, j], x[b, last, i, j])
+            out[b, last, i] = x[b, last, i]
+        elif x.shape[3] == 4:
+            _changed(change, 4, x[b, i].ravel(), out[b, i].ravel())
+        else:
+            _changed(change, x.shape[3], x[b, i].ravel(), out[b, i].ravel())
+
+
+@compiled
+def weigh_by_alpha(inner, x, out, begin, end):
+    """See ``_by_alpha``: the other channels weighed by the last, as Pillow rounds it."""
+    _by_alpha(_weighed_by_alpha, inner, x, out, begin, end)
+
+
+@compiled
+def divide_by_alpha(inner, x, out, begin, end):
+    """See ``_by_alpha``: the other channels divided by the last, as Pillow rounds it."""
+    _by_alpha(_divided_by_alpha, inner, x, out, begin, end)

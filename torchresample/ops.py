@@ -7,6 +7,7 @@ It takes the scalars that describe a resize, not its weights, so that ``torch.co
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from torchresample import cpu, gpu
 from torchresample.bands import Axis, Band, select_band
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass, Request
 from torchresample.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from torchresample.triton_kernels.tables import Source
 
 
 def resample(x: Tensor, *scalars) -> Tensor:
@@ -106,9 +110,10 @@ def resample_scaled(
     x: Tensor,
     size: tuple[int, int],
     *options,
-    pair: tuple[tuple[float, ...], tuple[float, ...]],
+    pair: tuple[tuple[float, ...], tuple[float, ...]] | None,
     dtype: torch.dtype,
     layout: torch.memory_format,
+    source: "Source" = None,
 ) -> Tensor:
     """``(y / 255 - mean) / std`` in float32, of the result ``y`` of ``compute`` ``[..., C, h, w]``.
 
@@ -116,15 +121,30 @@ def resample_scaled(
 
     Args:
         x, size, options: as ``compute`` takes them, without its last argument.
-        pair: mean and std, a value for each channel, or one for all.
+        pair: mean and std, a value for each channel, or one for all; ``None``: ``y`` as it is.
         dtype, layout: of the result.
+        source: see ``gpu.program``.
     """
     run = program(x.shape[-2:], size, *options, False, x.dtype, x.shape[-3], "gpu")
     shape = x.shape[:-3].numel(), x.shape[-3], *size
     out = torch.empty(shape, dtype=dtype, device=x.device, memory_format=layout)
-    _, _, inner = result_layout(x.shape, x.stride(), size)
-    run(x, out, inner, gpu.scaling_table(x.dtype, x.shape[-3], *pair))
+    if out.numel():
+        _, _, inner = result_layout(x.shape, x.stride(), size)
+        table = None if pair is None else gpu.scaling_table(x.dtype, x.shape[-3], *pair)
+        run(x, out, inner, table, source)
     return out.view(*x.shape[:-3], *shape[1:])
+
+
+def rows_read(size_x: tuple[int, int], size: tuple[int, int], *scalars) -> tuple[int, int]:
+    """First row of an image that ``compute`` reads, and last + 1; the scalars as of ``program``."""
+    down = next((s.band for s in _passes(size_x, size, *scalars) if s.dim == VERTICAL), None)
+    if down is None:
+        return 0, size_x[0]
+    first, last = int(down.start.min()), int(down.start.max()) + down.taps
+    if down.gather is None:
+        return first, last
+    read = down.gather[first:last]
+    return int(read.min()), int(read.max()) + 1
 
 
 def run_program(

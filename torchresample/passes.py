@@ -22,13 +22,15 @@ class Pass:
         store: dtype of the result; ``None`` keeps the sums (floating, see ``cpu.sum_dtype``).
         rule: ``"fixed"``: ``floor(sum / 2**bits + 1/2)``; ``"floor"``: ``floor(sum / 2**bits)``;
             ``"half-even"`` and ``"half-away"``: to the nearest integer, by how ties go;
-            ``"mean"``: ``sum * float32(1 / count)`` in float32, then half-even.
-            Integers are clamped to the range of ``store``.
+            ``"mean"``: ``sum * float32(1 / count)`` in float32, then half-even;
+            ``"srgb"``: half-even, and the byte that ``light.ENCODED`` has for it.
+            Integers are clamped to the range of ``store`` or, before they are encoded, of that.
         bits: see ``rule``.
         count: see ``rule``.
         sums: ``"exact"`` in any order; ``"float32"`` and ``"float64"``: in the order of the taps,
             rounded to that type after each product and each sum; ``"floor16"``: each product is
             divided by ``2**16`` and floored before it is added.
+        decodes: whether for the bytes that it reads stand those of ``light.DECODED``.
     """
 
     dim: int
@@ -38,6 +40,11 @@ class Pass:
     bits: int = 0
     count: int = 1
     sums: str = "exact"
+    decodes: bool = False
+
+    def moves(self, dtype: torch.dtype) -> bool:
+        """Whether it is a gather of pixels of ``dtype``, as they are."""
+        return self.band.selects and self.store in (None, dtype) and not self.decodes
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ class Profile:
             library leaves no choice.
         clips: whether float results of overshooting methods are clamped to the image's own range.
         float32_boxes: whether box edges are kept as float32.
+        linear: whether pixels, which are sRGB, are resampled as linear light.
         columns_first: by the axes along the height and the width, whether columns are resampled
             first; ``None``: never.
     """
@@ -113,6 +121,7 @@ class Profile:
     plan: Callable[[Request], tuple[Pass, ...]]
     boundaries: tuple[str, ...] = ()
     clips: bool = False
+    linear: bool = False
     float32_boxes: bool = False
     columns_first: Callable[[Axis, Axis], bool] | None = None
 
@@ -123,6 +132,10 @@ class Profile:
             low, high = np.float32(lo), np.float32(hi)
             return Axis(n_in, n_out, np.float64(low), np.float64(low) + np.float64(high - low))
         return Axis(n_in, n_out, lo, hi)
+
+    def wraps(self, dtype: torch.dtype) -> bool:
+        """Whether more than passes makes the results of images of ``dtype``."""
+        return self.clips or (self.linear and dtype.is_floating_point)
 
     @property
     def boundary(self) -> str | None:

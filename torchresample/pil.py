@@ -13,7 +13,7 @@ STRIP = 2**20
 """Bytes of a large image that are copied at a time."""
 
 # Bytes that Pillow keeps per pixel: RGB has an unused fourth.
-SHARED = {"L": 1, "RGB": 4, "RGBX": 4, "RGBA": 4, "RGBa": 4, "CMYK": 4}
+SHARED = {"L": 1, "RGB": 4, "RGBX": 4, "RGBA": 4, "CMYK": 4}
 
 
 class _ArrowArray(ctypes.Structure):

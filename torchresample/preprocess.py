@@ -157,7 +157,7 @@ def _part(
         part = torch.nn.functional.pad(part, pads) if any(pads) else part
         return part.flip(-1) if flip and not now else part
     profile = PROFILES[like]
-    if not any(pads) and not profile.clips and fuses_scaling(x, scaling.dtype):
+    if not any(pads) and not profile.wraps(x.dtype) and fuses_scaling(x, scaling.dtype):
         top, left, *part = window or (0, 0, *new_size)
         options = method, like, antialias, profile.boundary, None, (top, left, *new_size), flip
         kind = {"dtype": scaling.dtype, "layout": scaling.layout}

@@ -1,6 +1,7 @@
 """Profiles: whose pixels a resize reproduces. Conventions and arithmetic, as data."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,6 +38,7 @@ METHODS: dict[str, str] = {
 
 _PLAIN = {name: f for name, f in FILTERS.items() if not f.poles}
 _PILLOW_FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos3", "mks2013", "mks2021")
+NEAREST = ("nearest", "nearest-exact")
 PILLOW_BITS = 22
 _KEYS_075 = Filter(partial(keys, -0.75), 2.0, "ATen UpSample.h, cubic_convolution1 and 2")
 
@@ -85,15 +87,46 @@ def _very_tall(y: Axis, x: Axis) -> bool:
     return (y.n_out < y.n_in) & (y.n_in > 100 * x.n_in)
 
 
+def _cropped(request: Request) -> tuple[Pass, ...] | None:
+    """Pillow crops where nothing is scaled, even with filters that would sharpen."""
+    if not (request.method.skip and request.axis_y.crops and request.axis_x.crops):
+        return None
+    return tuple(
+        Pass(dim, select_band(axis.n_in, axis.lo + np.arange(axis.n_out)))
+        for dim, axis in _in_order(request)
+    )
+
+
+def _plan_linear(request: Request) -> tuple[Pass, ...]:
+    """Bytes as 16 bits of linear light, weights of 16 fraction bits: sums are exact in float64."""
+    cropped = _cropped(request)
+    if cropped is not None:
+        return cropped
+    if request.dtype != torch.uint8 or request.name in NEAREST:
+        return tuple(Pass(dim, request.band(axis)) for dim, axis in _in_order(request))
+    across, down = (
+        select_band(axis.n_in, np.arange(axis.n_out))
+        if request.method.skip and axis.unchanged
+        else _sixteen_bits(request.band(axis))
+        for axis in (request.axis_x, request.axis_y)
+    )
+    return (
+        Pass(HORIZONTAL, across, decodes=True),
+        Pass(VERTICAL, down, torch.uint8, "srgb"),
+    )
+
+
+@kept(lambda band: band.weight.size)
+def _sixteen_bits(band: Band) -> Band:
+    return replace(band, weight=quantized(band, 16).weight * 2.0**-16)
+
+
 def _plan_pillow(columns_first: Callable[[Axis, Axis], bool], request: Request) -> tuple[Pass, ...]:
-    if request.method.skip and request.axis_y.crops and request.axis_x.crops:
-        # Pillow crops where nothing is scaled, even with filters that would sharpen.
-        return tuple(
-            Pass(dim, select_band(axis.n_in, axis.lo + np.arange(axis.n_out)))
-            for dim, axis in _in_order(request)
-        )
+    cropped = _cropped(request)
+    if cropped is not None:
+        return cropped
     dtype, passes = request.dtype, []
-    nearest = request.name in ("nearest", "nearest-exact")
+    nearest = request.name in NEAREST
     for dim, axis in _in_order(request, columns_first(request.axis_y, request.axis_x)):
         band = request.band(axis)
         if nearest and dtype == torch.uint16:
@@ -110,7 +143,7 @@ def _plan_pillow(columns_first: Callable[[Axis, Axis], bool], request: Request) 
 
 
 def _plan_torch(request: Request) -> tuple[Pass, ...]:
-    if request.name in ("nearest", "nearest-exact"):
+    if request.name in NEAREST:
         return _plan_torch_nearest(request)
     # ATen has no integer area; its mean is rounded once, like the other integer dtypes.
     if request.dtype != torch.uint8 or request.name == "area":
@@ -237,7 +270,7 @@ def _skimage_spline(order: int, axis: Axis, boundary: str | None) -> Rows:
     return Rows(band.start - padding, band.weight)
 
 
-def _pillow(source: str, columns_first: Callable[[Axis, Axis], bool]) -> Profile:
+def _pillow_methods() -> dict[str, Method]:
     methods = {
         "nearest": Method(_pillow_nearest, (False,), extends=False),
         "nearest-exact": Method(_pillow_nearest, (False,), extends=False),
@@ -247,9 +280,13 @@ def _pillow(source: str, columns_first: Callable[[Axis, Axis], bool]) -> Profile
         # Pillow skips an unchanged axis whatever its filter, even those that would sharpen it.
         keeps = name in _PILLOW_FILTERS or filter_
         methods[name] = _smooth(partial(_bounded, filter_), keeps=keeps)
+    return methods
+
+
+def _pillow(source: str, columns_first: Callable[[Axis, Axis], bool]) -> Profile:
     return Profile(
         source,
-        methods,
+        _pillow_methods(),
         partial(_plan_pillow, columns_first),
         tuple(BOUNDARIES),
         float32_boxes=True,
@@ -303,6 +340,14 @@ PROFILES: dict[str, Profile] = {
             },
         },
         _plan_rounded,
+    ),
+    "linear-light": Profile(
+        "the geometry of Pillow 13, of sRGB images as linear light (IEC 61966-2-1)",
+        # Their values are no weighted sums of an image's.
+        {name: replace(m, slopes=None) for name, m in _pillow_methods().items()},
+        _plan_linear,
+        tuple(BOUNDARIES),
+        linear=True,
     ),
 }
 """Whose pixels: name -> conventions and arithmetic."""

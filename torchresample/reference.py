@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchresample import light
 from torchresample.bands import Band
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
@@ -33,7 +34,7 @@ def sum_dtype(dtype: torch.dtype) -> torch.dtype:
 def apply_pass(x: Tensor, step: Pass, out: Tensor | None) -> Tensor:
     """``out`` (allocated where ``None``), with ``step`` applied to ``x`` ``[B, C, H, W]``."""
     dim, band = step.dim, step.band
-    if band.selects and step.store in (None, x.dtype):
+    if step.moves(x.dtype):
         picked = _gather(x, dim, band.start)
         return picked if out is None else out.copy_(picked)
     if out is None:
@@ -86,7 +87,8 @@ def _sum_products(x: Tensor, step: Pass, out: Tensor) -> Tensor:
         target = out.narrow(step.dim, j, n_out)
         window = x.narrow(step.dim, i, n_window)
         for part, into in _chunks(window, target, _other(step.dim)):
-            values = part.to(dtype, memory_format=torch.contiguous_format)
+            values = _decoded(part) if step.decodes else part
+            values = values.to(dtype, memory_format=torch.contiguous_format)
             sums = values @ weight.mT if across else weight @ values
             if x.is_floating_point() and not bool(sums.isfinite().all()):
                 # A NaN or infinity must stay within the taps that read it.
@@ -94,6 +96,10 @@ def _sum_products(x: Tensor, step: Pass, out: Tensor) -> Tensor:
                 sums = torch.where(sums.isfinite(), sums, finite)
             into.copy_(_stored(sums, step, into.dtype))
     return out
+
+
+def _decoded(x: Tensor) -> Tensor:
+    return torch.from_numpy(light.DECODED).to(x.device)[x.int()]
 
 
 def _chunks(window: Tensor, target: Tensor, dim: int):
@@ -168,5 +174,8 @@ def _stored(sums: Tensor, step: Pass, dtype: torch.dtype) -> Tensor:
         sums = sums.to(torch.float32).mul_(float(np.float32(1) / np.float32(step.count))).round_()
     else:
         sums = sums.round_()
+    if step.rule == "srgb":
+        encoded = torch.from_numpy(light.ENCODED).to(sums.device)
+        return encoded[sums.clamp_(0, light.WHITE).int()]
     limits = torch.iinfo(dtype)
     return sums.clamp_(limits.min, limits.max)

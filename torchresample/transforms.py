@@ -15,6 +15,7 @@ from torchresample.checks import (
     Box,
     Method,
     Size,
+    check_alpha,
     check_options,
     check_probability,
     check_range,
@@ -46,11 +47,13 @@ class Resize(v2.Transform):
         box: Box | None = None,
         max_size: int | None = None,
         boundary: str | None = None,
+        alpha: bool = False,
     ) -> None:
         super().__init__()
         self.method = check_options(size, method, like, antialias, max_size, boundary, box)
+        check_alpha(alpha, like)
         self.size, self.like, self.antialias, self.box = size, like, antialias, box
-        self.max_size, self.boundary = max_size, boundary
+        self.max_size, self.boundary, self.alpha = max_size, boundary, alpha
 
     def forward(self, *inputs: Any) -> Any:
         # A lone array is an image; inside a structure it may as well be a label.
@@ -62,11 +65,13 @@ class Resize(v2.Transform):
         return functional.resize(inpt, self.size, self.method, **self._options())
 
     def _options(self) -> dict[str, Any]:
-        names = ("like", "antialias", "box", "max_size", "boundary")
+        names = ("like", "antialias", "box", "max_size", "boundary", "alpha")
         return {name: getattr(self, name) for name in names}
 
     def extra_repr(self) -> str:
         given = {name: value for name, value in self._options().items() if value is not None}
+        if not self.alpha:
+            del given["alpha"]
         arguments = {"size": self.size, "method": self.method, **given}
         return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 

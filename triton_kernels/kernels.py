@@ -26,12 +26,13 @@ def _placed(
 
 @triton.jit
 def _tap_sums(
-    x_ptr, x_axis, x_other, lane, within, index_ptr, start, count, weight_ptr, sums,
+    x_ptr, decoded_ptr, x_axis, x_other, lane, within, index_ptr, start, count, weight_ptr, sums,
     CUT: tl.constexpr,
 ):  # fmt: skip
     """``sums`` ``[outputs, lanes]``, with products added in the order of the taps.
 
-    ``lane``: places on the other axis, of those ``within``; ``weight_ptr``: of each output's first.
+    ``decoded_ptr``: ``[256]``, what stands for bytes; ``lane``: places on the other axis, of those
+    ``within``; ``weight_ptr``: of each output's first.
     """
     lanes = lane.to(tl.int64)[None, :] * x_other
     for k in range(tl.max(count, 0)):
@@ -41,6 +42,8 @@ def _tap_sums(
             position = tl.load(index_ptr + position, mask=used, other=0)
         inside = used[:, None] & within[None, :]
         pixels = tl.load(x_ptr + position[:, None] * x_axis + lanes, mask=inside, other=0)
+        if decoded_ptr is not None:
+            pixels = tl.load(decoded_ptr + pixels)
         weights = tl.load(weight_ptr + k, mask=used, other=0)
         products = weights[:, None] * pixels.to(sums.dtype)
         if CUT > 0:
@@ -69,6 +72,72 @@ def _write(
 
 
 @triton.jit
+def _chroma_places(place, axis_ptr):
+    """Where the chroma samples nearest to places of luma lie, those after them; fourths of these.
+
+    ``axis_ptr``: stride and number of samples; step and fourths, of even places, then of odd.
+    """
+    stride, last = tl.load(axis_ptr).to(tl.int32), tl.load(axis_ptr + 1).to(tl.int32) - 1
+    odd, near = place % 2 == 1, place // 2
+    step = tl.where(odd, tl.load(axis_ptr + 4), tl.load(axis_ptr + 2)).to(tl.int32)
+    fourths = tl.where(odd, tl.load(axis_ptr + 5), tl.load(axis_ptr + 3)).to(tl.int32)
+    return near * stride, tl.minimum(tl.maximum(near + step, 0), last) * stride, fourths
+
+
+@triton.jit
+def _chroma(chroma_ptr):
+    """A sample as two numbers of 16 bits in one of 32."""
+    pair = tl.load(chroma_ptr).to(tl.int32)
+    return (pair | (pair << 8)) & 0xFF00FF
+
+
+@triton.jit
+def _as_rgb(luma, chroma_ptr, frame_ptr, channel, i, j):
+    """A channel of pixels of which ``luma`` is known, uint8, at places ``i`` and ``j`` of its axes.
+
+    Args:
+        luma: uint8.
+        chroma_ptr: uint16, pairs of bytes.
+        frame_ptr: int64; ``[3, 4]``, for each channel the weights of luma and of both chroma values
+            and what is added; then each axis as ``_chroma_places`` takes it.
+        channel: red, green or blue.
+        i, j: int32.
+    """
+    i_near, i_far, i_fourths = _chroma_places(i, frame_ptr + 12)
+    j_near, j_far, j_fourths = _chroma_places(j, frame_ptr + 18)
+    near = _chroma(chroma_ptr + i_near + j_near) * (4 - j_fourths)
+    near += _chroma(chroma_ptr + i_near + j_far) * j_fourths
+    far = _chroma(chroma_ptr + i_far + j_near) * (4 - j_fourths)
+    far += _chroma(chroma_ptr + i_far + j_far) * j_fourths
+    both = near * (4 - i_fourths) + far * i_fourths
+    frame_ptr += 4 * channel
+    sums = luma.to(tl.int32) * tl.load(frame_ptr).to(tl.int32)
+    sums += (both & 0xFFFF) * tl.load(frame_ptr + 1).to(tl.int32)
+    sums += (both >> 16) * tl.load(frame_ptr + 2).to(tl.int32)
+    sums += tl.load(frame_ptr + 3).to(tl.int32)
+    return tl.minimum(tl.maximum(sums >> 21, 0), 255).to(tl.uint8)
+
+
+@triton.jit
+def _weighed_by_alpha(pixels, alpha_ptr, channel):
+    """uint8 by alpha, as Pillow rounds it; those of ``channel`` -1 as they are."""
+    alpha = tl.where(channel < 0, 255, tl.load(alpha_ptr).to(tl.int32))
+    product = pixels.to(tl.int32) * alpha + 128
+    return ((product + (product >> 8)) >> 8).to(tl.uint8)
+
+
+@triton.jit
+def _beside(side_ptr, frame_ptr, image, channel, channels, x_image):
+    """``side_ptr`` of an image, and a channel as ``_as_rgb`` and ``_weighed_by_alpha`` have it."""
+    if frame_ptr is not None:
+        side_ptr += image * tl.load(frame_ptr + 24)
+    else:
+        side_ptr += image * x_image
+        channel = tl.where(channel == channels - 1, -1, channel)
+    return side_ptr, channel
+
+
+@triton.jit
 def _rounded(sums):
     """To the nearest integer, ties to even; of a size below 2**22, or 2**51 in float64."""
     # Where the last bit of a sum with this number stands for 1, the sum is rounded to it.
@@ -77,7 +146,7 @@ def _rounded(sums):
 
 
 @triton.jit
-def _stored(sums, scale, low, high, RULE: tl.constexpr):
+def _stored(sums, scale, low, high, table_ptr, RULE: tl.constexpr):
     """Sums as they are stored: see ``weigh_kernel``."""
     if RULE == "keep":
         values = sums
@@ -88,12 +157,14 @@ def _stored(sums, scale, low, high, RULE: tl.constexpr):
             values = tl.floor(sums)
         elif RULE == "mean":
             values = _rounded(sums.to(tl.float32) * scale)
-        elif RULE == "half-even":
+        elif RULE == "half-even" or RULE == "srgb":
             values = _rounded(sums)
         else:
             tl.static_assert(RULE == "half-away")
             values = tl.where(sums < 0, sums - 0.5, sums + 0.5)  # what is stored is cut off
         values = tl.minimum(tl.maximum(values, low), high)
+        if RULE == "srgb":
+            values = tl.load(table_ptr + values.to(tl.int32))
     return values
 
 
@@ -101,7 +172,7 @@ def _stored(sums, scale, low, high, RULE: tl.constexpr):
     do_not_specialize=["channels", "n_out", "taps", "begin", "scale", "low", "high"],
 )
 def weigh_kernel(
-    x_ptr, out_ptr, index_ptr, start_ptr, count_ptr, weight_ptr, scaling_ptr,
+    x_ptr, out_ptr, index_ptr, start_ptr, count_ptr, weight_ptr, table_ptr, scaling_ptr,
     channels, n_out, n_other, taps,
     x_image, x_channel, x_axis, x_other,
     out_image, out_channel, out_axis, out_other,
@@ -115,6 +186,8 @@ def weigh_kernel(
         index_ptr: int64, the pixel that stands at each position; ``None`` where that is its number.
         start_ptr, count_ptr: int64 ``[n_out]``.
         weight_ptr: ``[n_out, taps]``, of the type ``SUMS``.
+        table_ptr: what stands for each byte of ``x`` or, by the ``RULE`` ``"srgb"``, the byte that
+            stands for each value; ``None``: there is no such table.
         scaling_ptr, IMAGE: see ``_write``.
         x_image, ..., out_other: strides.
         begin, scale, low, high: what sums start from; see ``RULE``; the least and largest value.
@@ -122,7 +195,8 @@ def weigh_kernel(
         CUT: bits by which each product is shifted down before it is added.
         RULE: ``"keep"``: sums are stored as they are; ``"shift"``: shifted down by ``scale``;
             ``"mean"``: times ``scale`` in float32, ties to even; ``"floor"``, ``"half-even"``,
-            ``"half-away"``: rounded. All but the first are clamped to ``low`` and ``high``.
+            ``"half-away"``: rounded; ``"srgb"``: rounded to even, and looked up. All but the first
+            are clamped to ``low`` and ``high``.
     """
     x_ptr, out_ptr, _, channel, row, column = _placed(
         x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
@@ -131,11 +205,12 @@ def weigh_kernel(
     j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * LANES + tl.arange(0, LANES)
     start = tl.load(start_ptr + j, mask=j < n_out, other=0)
     count = tl.load(count_ptr + j, mask=j < n_out, other=0)
+    decoded_ptr = None if RULE == "srgb" else table_ptr
     sums = _tap_sums(
-        x_ptr, x_axis, x_other, i, i < n_other, index_ptr, start, count,
+        x_ptr, decoded_ptr, x_axis, x_other, i, i < n_other, index_ptr, start, count,
         weight_ptr + j.to(tl.int64) * taps, tl.zeros((OUTPUTS, LANES), SUMS) + begin, CUT,
     )  # fmt: skip
-    values = _stored(sums, scale, low, high, RULE)
+    values = _stored(sums, scale, low, high, table_ptr, RULE)
     _write(
         out_ptr, values, j, n_out, out_axis, i, n_other, out_other, scaling_ptr, channel, IMAGE
     )  # fmt: skip
@@ -143,7 +218,7 @@ def weigh_kernel(
 
 @triton.jit(do_not_specialize=["channels", "n_rows"])
 def select_kernel(
-    x_ptr, out_ptr, rows_ptr, columns_ptr, scaling_ptr,
+    x_ptr, out_ptr, side_ptr, frame_ptr, rows_ptr, columns_ptr, scaling_ptr,
     channels, n_rows, n_columns,
     x_image, x_channel, x_row, x_column,
     out_image, out_channel, out_row, out_column,
@@ -152,11 +227,14 @@ def select_kernel(
     """``out[i, j] = x[rows[i], columns[j]]``.
 
     Args:
+        side_ptr: uint16, chroma of pixels of which ``x`` is the luma; or uint8, the last channel of
+            ``x``, alpha by which the others are weighed; ``None``: pixels are as they are.
+        frame_ptr: of chroma, see ``_as_rgb``, rows first; and last the stride of images.
         rows_ptr, columns_ptr: int64 ``[n_rows]`` and ``[n_columns]``; ``None``: all, in order.
         scaling_ptr, IMAGE: see ``_write``.
         x_image, ..., out_column: strides.
     """
-    x_ptr, out_ptr, _, channel, down, across = _placed(
+    x_ptr, out_ptr, image, channel, down, across = _placed(
         x_ptr, out_ptr, tl.cdiv(n_rows, HEIGHT), tl.cdiv(n_columns, WIDTH),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
@@ -167,7 +245,37 @@ def select_kernel(
     if columns_ptr is not None:
         column = tl.load(columns_ptr + j, mask=j < n_columns, other=0)
     inside = (i < n_rows)[:, None] & (j < n_columns)[None, :]
-    pixels = tl.load(x_ptr + row[:, None] * x_row + column[None, :] * x_column, mask=inside)
+    places = row[:, None] * x_row + column[None, :] * x_column
+    pixels = tl.load(x_ptr + places, mask=inside)
+    if side_ptr is not None:
+        side_ptr, part = _beside(side_ptr, frame_ptr, image, channel, channels, x_image)
+        if frame_ptr is None:
+            pixels = _weighed_by_alpha(pixels, side_ptr + tl.where(inside, places, 0), part)
+        else:
+            row, column = tl.where(i < n_rows, row, 0), tl.where(j < n_columns, column, 0)
+            row, column = row.to(tl.int32)[:, None], column.to(tl.int32)[None, :]
+            pixels = _as_rgb(pixels, side_ptr, frame_ptr, part, row, column)
     _write(
         out_ptr, pixels, i, n_rows, out_row, j, n_columns, out_column, scaling_ptr, channel, IMAGE
     )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["channels", "n_rows"])
+def straighten_kernel(
+    x_ptr, alpha_ptr, channels, n_rows, n_columns,
+    x_image, x_channel, x_row, x_column,
+    HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    """uint8 ``x``, ``channels`` weighed by alpha, divided by that in place, as Pillow does."""
+    x_ptr, alpha_ptr, _, _, down, across = _placed(
+        x_ptr, alpha_ptr, tl.cdiv(n_rows, HEIGHT), tl.cdiv(n_columns, WIDTH),
+        channels, x_image, x_channel, x_image, 0,
+    )  # fmt: skip
+    i, j = down * HEIGHT + tl.arange(0, HEIGHT), across * WIDTH + tl.arange(0, WIDTH)
+    places = i.to(tl.int64)[:, None] * x_row + j.to(tl.int64)[None, :] * x_column
+    inside = (i < n_rows)[:, None] & (j < n_columns)[None, :]
+    colour = tl.load(x_ptr + places, mask=inside, other=0).to(tl.int32)
+    alpha = tl.load(alpha_ptr + places, mask=inside, other=0).to(tl.int32)
+    straight = tl.minimum(255 * colour // tl.maximum(alpha, 1), 255)
+    straight = tl.where(alpha == 0, colour, straight)
+    tl.store(x_ptr + places, straight.to(tl.uint8), mask=inside)

@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from itertools import chain
 
 import torch
 import triton
@@ -9,9 +10,9 @@ import triton.language as tl
 from torch import Tensor
 
 from . import tables
-from .kernels import select_kernel, weigh_kernel
+from .kernels import select_kernel, straighten_kernel, weigh_kernel
 from .products import multiply_kernel, resize_kernel
-from .tables import CHUNK, LINES, Blocks, ScalingTable, Weighing
+from .tables import ALPHA, CHUNK, LINES, Blocks, ScalingTable, Source, Weighing
 
 _TYPES = {
     torch.uint8: tl.uint8,
@@ -24,6 +25,10 @@ _TYPES = {
 }
 
 
+HALF_LIMBS = {torch.float16: 2, torch.bfloat16: 3}
+"""Which hold a weight of float32."""
+
+
 def near(x: Tensor) -> bool:
     """Whether the places of a tile's pixels, counted from its first, fit 32 bits."""
     return CHUNK * (x.stride(2) + x.stride(3)) < 2**31
@@ -31,12 +36,12 @@ def near(x: Tensor) -> bool:
 
 def resize(
     x: Tensor, first: Weighing, second: Weighing, scaling: ScalingTable | None, out: Tensor,
-    tile: tuple[int, int, int] | None = None,
+    tile: tuple[int, int, int] | None = None, source: Source = None,
 ) -> bool:  # fmt: skip
     """Both axes in one launch; ``False``, and nothing done, where two launches take less time.
 
     ``x`` is uint8, float16 or bfloat16; see ``near`` and ``tables.multiplies``. ``tile``: one of
-    ``tables.TILES``, in place of that choice.
+    ``tables.TILES``, in place of that choice. ``source``: what is made of ``x`` before.
     """
     one, two = _axis(first), _axis(second)
     whole, aligns = x.dtype == torch.uint8, _aligns(x, one, two)
@@ -46,23 +51,27 @@ def resize(
     if tile is None:
         return False
     across, down, chunk = tile
-    kinds = (torch.int8, torch.int8) if whole else (x.dtype, torch.bfloat16)
-    a = tables.blocks(first, across, aligns[0], chunk, kinds[0], x.device)
-    b = tables.blocks(second, down, aligns[1], chunk, kinds[1], x.device)
+    if whole:  # of one number of digits, as each pair of two would be another compiled kernel
+        kinds = [(torch.int8, max(tables.digits(first), tables.digits(second)))] * 2
+    else:
+        kinds = [(x.dtype, HALF_LIMBS[x.dtype]), (torch.bfloat16, HALF_LIMBS[torch.bfloat16])]
+    a = tables.blocks(first, across, aligns[0], chunk, *kinds[0], x.device)
+    b = tables.blocks(second, down, aligns[1], chunk, *kinds[1], x.device)
     n_out = out.shape[one], out.shape[two]
     blocks = triton.cdiv(n_out[0], across), triton.cdiv(n_out[1], down)
     order = 0, 1, one, two
     with on(x.device):
         resize_kernel[(planes * blocks[0] * blocks[1],)](
             x, out, *_pointers(a, first, whole), *_pointers(b, second, whole),
-            scaling_ptr(scaling, x.device), None, out.shape[1], *blocks,
+            *_side_ptrs(x, source, one == 2), scaling_ptr(scaling, x.device), None,
+            out.shape[1], *blocks,
             x.shape[one], n_out[0], a.weight.shape[3], first.weight.shape[1], first.scale,
             lines, n_out[1], b.weight.shape[3], second.weight.shape[1], second.scale,
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             LIMBS_1=a.weight.shape[1], OUTPUTS_1=across, CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=b.weight.shape[1], OUTPUTS_2=down, CHUNK_2=chunk, ALIGN_2=aligns[1],
             IMAGE=image_type(scaling), PACKED=True, enable_fp_fusion=False,
-            num_warps=warps(across, down, x.itemsize),
+            num_warps=warps(across, down, x.itemsize, source),
         )  # fmt: skip
     return True
 
@@ -78,8 +87,8 @@ def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: T
     n_out, n_other = out.shape[axis], out.shape[other]
     lines = out.shape[0] * out.shape[1] * n_other
     outputs = tables.block(weighing, aligns[0], x.itemsize, lines, _processors(x.device))
-    kind = torch.int8 if whole else x.dtype
-    blocks = tables.blocks(weighing, outputs, aligns[0], CHUNK, kind, x.device)
+    kind = (torch.int8, tables.digits(weighing)) if whole else (x.dtype, HALF_LIMBS[x.dtype])
+    blocks = tables.blocks(weighing, outputs, aligns[0], CHUNK, *kind, x.device)
     grid = (_programs(out, n_out, outputs, n_other, LINES),)
     order = 0, 1, axis, other
     with on(x.device):
@@ -104,10 +113,10 @@ def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tens
     outputs, lanes = (64, 16) if near else (16, 64)
     grid = (_programs(out, n_out, outputs, n_other, lanes),)
     order = 0, 1, axis, other
-    start, count, weight, index = _on_device(weighing, x.device)
+    start, count, weight, index, table = _on_device(weighing, x.device)
     with on(x.device):
         weigh_kernel[grid](
-            x, out, index, start, count, weight, scaling_ptr(scaling, x.device),
+            x, out, index, start, count, weight, table, scaling_ptr(scaling, x.device),
             out.shape[1], n_out, n_other, weight.shape[1],
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             weighing.begin, weighing.scale, weighing.low, weighing.high,
@@ -122,24 +131,59 @@ def select(
     columns: Tensor | None,
     scaling: ScalingTable | None,
     out: Tensor,
+    source: Source = None,
 ) -> None:
     """``out[..., i, j] = x[..., rows[i], columns[j]]``; ``None``: all rows or columns, in order.
 
-    Where nothing is scaled, both are of one dtype, which may be any that Triton knows.
+    Where nothing is scaled, both are of one dtype, which may be any that Triton knows. ``source``:
+    what is made of ``x`` before.
     """
     height, width = out.shape[2:]
     grid = (_programs(out, height, 4, width, 128),)
     rows, columns = (i if i is None else _copied(i, x.device) for i in (rows, columns))
     with on(x.device):
         select_kernel[grid](
-            x, out, rows, columns, scaling_ptr(scaling, x.device), out.shape[1], height, width,
+            x, out, *_side_ptrs(x, source, False), rows, columns, scaling_ptr(scaling, x.device),
+            out.shape[1], height, width,
             *x.stride(), *out.stride(),
             HEIGHT=4, WIDTH=128, IMAGE=image_type(scaling), enable_fp_fusion=False,
         )  # fmt: skip
 
 
+def straighten(x: Tensor) -> None:
+    """uint8 ``x``, weighed by alpha, its last channel, divided by that, in place."""
+    colours, (height, width) = x[:, :-1], x.shape[2:]
+    with on(x.device):
+        straighten_kernel[(_programs(colours, height, 4, width, 128),)](
+            colours, x[:, -1], colours.shape[1], height, width, *x.stride(),
+            HEIGHT=4, WIDTH=128, enable_fp_fusion=False,
+        )  # fmt: skip
+
+
 def scaling_ptr(scaling: ScalingTable | None, device: torch.device) -> Tensor | None:
     return None if scaling is None else _copied(scaling.table, device)
+
+
+def _side_ptrs(x: Tensor, source: Source, columns_first: bool) -> tuple[Tensor | None, ...]:
+    if source is None:
+        return None, None
+    if source == ALPHA:
+        return x[:, -1], None
+    layout = source.chroma.shape[1:], source.chroma.stride()
+    return source.chroma, _frame_table(source.numbers, *layout, columns_first, x.device)
+
+
+@tables.held
+@lru_cache(maxsize=64)
+def _frame_table(
+    numbers: tuple[tuple[int, ...], ...], shape: tuple[int, int], strides: tuple[int, int, int],
+    columns_first: bool, device: torch.device,
+) -> Tensor:  # fmt: skip
+    *weights, down, across = numbers
+    image, *strides = strides
+    axes = [[s, n, *steps] for s, n, steps in zip(strides, shape, (down, across), strict=True)]
+    axes = axes[::-1] if columns_first else axes
+    return torch.tensor([*chain(*weights, *axes), image], device=device)
 
 
 def image_type(scaling: ScalingTable | None) -> tl.dtype | None:
@@ -150,9 +194,9 @@ def _axis(weighing: Weighing) -> int:
     return 4 + weighing.dim
 
 
-def warps(across: int, down: int, pixel: int) -> int:
+def warps(across: int, down: int, pixel: int, source: Source = None) -> int:
     """With which the sums of such a tile, of pixels of so many bytes, fit the registers."""
-    return 8 if across * down >= 2048 or pixel == 2 else 4
+    return 8 if across * down >= 2048 or pixel == 2 or source is not None else 4
 
 
 def align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:
@@ -181,7 +225,7 @@ def _pointers(blocks: Blocks, weighing: Weighing, whole: bool) -> tuple[Tensor |
 @tables.held
 @lru_cache(maxsize=256)
 def _on_device(weighing: Weighing, device: torch.device) -> tuple[Tensor | None, ...]:
-    tensors = weighing.start, weighing.count, weighing.weight, weighing.index
+    tensors = weighing.start, weighing.count, weighing.weight, weighing.index, weighing.table
     return tuple(t if t is None else t.to(device) for t in tensors)
 
 

@@ -12,7 +12,7 @@ outputs as rows: so the sums of the first product are an operand of the second.
 import triton
 import triton.language as tl
 
-from .kernels import _placed, _tap_sums, _write
+from .kernels import _as_rgb, _beside, _placed, _tap_sums, _weighed_by_alpha, _write
 
 # Arguments that change with every image are not compiled for; ALIGN says what counts of them.
 _IMAGE = ("x_image", "x_channel")
@@ -67,12 +67,13 @@ def _places(left, LENGTH: tl.constexpr, ALIGN: tl.constexpr):
 
 @triton.jit
 def _pixels(
-    x_ptr, first, second, n_first, n_second, x_first, x_second,
+    x_ptr, side_ptr, frame_ptr, channel, first, second, n_first, n_second, x_first, x_second,
     CHUNK: tl.constexpr, LANES: tl.constexpr, ALIGN: tl.constexpr, ALIGN_LANES: tl.constexpr,
 ):  # fmt: skip
     """Pixels ``[LANES, CHUNK]`` from the places ``second`` and ``first`` on."""
     # Places within a tile fit 32 bits, see ``launch``; those of tiles need not.
-    x_ptr += first.to(tl.int64) * x_first + second.to(tl.int64) * x_second
+    begin = first.to(tl.int64) * x_first + second.to(tl.int64) * x_second
+    x_ptr += begin
     SIZE: tl.constexpr = x_ptr.dtype.element_ty.primitive_bitwidth // 8
     x_ptr = tl.multiple_of(x_ptr, max(ALIGN, ALIGN_LANES) * SIZE)
     # Products with a constant tell the compiler what is known of them.
@@ -81,7 +82,15 @@ def _pixels(
     if ALIGN_LANES > 1:
         x_first = x_first // ALIGN_LANES * ALIGN_LANES
     k, i = _places(n_first - first, CHUNK, ALIGN), _places(n_second - second, LANES, ALIGN_LANES)
+    # Added one after the other: places of their own would take registers.
     pixels = tl.load(x_ptr + i[:, None] * x_second + k[None, :] * x_first)
+    if frame_ptr is not None:
+        j, i = (first + k)[None, :], (second + i)[:, None]
+        pixels = _as_rgb(pixels, side_ptr, frame_ptr, channel, i, j)
+    elif side_ptr is not None:
+        side_ptr = tl.multiple_of(side_ptr + begin, max(ALIGN, ALIGN_LANES) * SIZE)
+        side_ptr = side_ptr + i[:, None] * x_second + k[None, :] * x_first
+        pixels = _weighed_by_alpha(pixels, side_ptr, channel)
     if pixels.dtype == tl.uint8:
         pixels = (pixels ^ 128).to(tl.int8, bitcast=True)
     return pixels
@@ -89,7 +98,7 @@ def _pixels(
 
 @triton.jit
 def _first_sums(
-    x_ptr, n_first, n_second, x_first, x_second, second,
+    x_ptr, side_ptr, frame_ptr, channel, n_first, n_second, x_first, x_second, second,
     window_ptr, weight_ptr, bias_ptr, width, block,
     LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, LANES: tl.constexpr,
     ALIGN: tl.constexpr, ALIGN_LANES: tl.constexpr,
@@ -101,7 +110,8 @@ def _first_sums(
     weight_ptr += block.to(tl.int64) * LIMBS * OUTPUTS * width
     for at in range(0, length, CHUNK):
         pixels = _pixels(
-            x_ptr, start + at, second, n_first, n_second, x_first, x_second,
+            x_ptr, side_ptr, frame_ptr, channel,
+            start + at, second, n_first, n_second, x_first, x_second,
             CHUNK, LANES, ALIGN, ALIGN_LANES,
         )  # fmt: skip
         sums = _multiplied(pixels.trans(), sums, weight_ptr, width, at, LIMBS, OUTPUTS, True)
@@ -151,7 +161,7 @@ def _tap_sums_of_both(
     for k in range(tl.max(count_2, 0)):
         used = k < count_2
         between = _tap_sums(
-            x_ptr, x_1, x_2, start_2 + k, used, None, start_1, count_1, weights_1_ptr,
+            x_ptr, None, x_1, x_2, start_2 + k, used, None, start_1, count_1, weights_1_ptr,
             tl.zeros_like(sums), 0,
         )  # fmt: skip
         sums += tl.load(weights_2_ptr + k, mask=used, other=0)[None, :] * between
@@ -193,7 +203,7 @@ def multiply_kernel(
     )  # fmt: skip
     j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * LANES + tl.arange(0, LANES)
     sums = _first_sums(
-        x_ptr, n_in, n_other, x_axis, x_other, column * LANES,
+        x_ptr, None, None, channel, n_in, n_other, x_axis, x_other, column * LANES,
         window_ptr, weight_ptr, bias_ptr, width, row,
         LIMBS, OUTPUTS, CHUNK, LANES, ALIGN, ALIGN_LANES,
     )  # fmt: skip
@@ -202,7 +212,7 @@ def multiply_kernel(
     elif not _finite(sums):
         start, count, weights = _taps(tap_start_ptr, tap_count_ptr, tap_weight_ptr, taps, j, n_out)
         sums = _tap_sums(
-            x_ptr, x_axis, x_other, i, i < n_other, None, start, count, weights,
+            x_ptr, None, x_axis, x_other, i, i < n_other, None, start, count, weights,
             tl.zeros_like(sums), 0,
         )  # fmt: skip
     _write(out_ptr, sums, j, n_out, out_axis, i, n_other, out_other, scaling_ptr, channel, IMAGE)
@@ -219,7 +229,7 @@ def resize_kernel(
     x_ptr, out_ptr,
     window_1_ptr, weight_1_ptr, bias_1_ptr, tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr,
     window_2_ptr, weight_2_ptr, bias_2_ptr, tap_start_2_ptr, tap_count_2_ptr, tap_weight_2_ptr,
-    scaling_ptr, images_ptr, channels, blocks_1, blocks_2,
+    side_ptr, frame_ptr, scaling_ptr, images_ptr, channels, blocks_1, blocks_2,
     n_in_1, n_out_1, width_1, taps_1, bits_1, n_in_2, n_out_2, width_2, taps_2, bits_2,
     x_image, x_channel, x_1, x_2,
     out_image, out_channel, out_1, out_2,
@@ -231,6 +241,7 @@ def resize_kernel(
 
     Arguments as there, for each axis, of ``blocks_1`` and ``blocks_2`` blocks; and
 
+        side_ptr, frame_ptr: see ``select_kernel``; the second axis first.
         images_ptr: int64 ``[images, 10]``, of each image the address, stride of channels, lengths
             of the axes before, after, their strides in ``out``, and in the image; then each has
             bands of its own, one after the other. ``None``: all are parts of ``x_ptr``.
@@ -242,6 +253,9 @@ def resize_kernel(
     x_ptr, out_ptr, image, channel, row, column = _placed(
         x_ptr, out_ptr, blocks_2, blocks_1, channels, x_image, x_channel, out_image, out_channel
     )
+    part = channel
+    if side_ptr is not None:
+        side_ptr, part = _beside(side_ptr, frame_ptr, image, channel, channels, x_image)
     if images_ptr is not None:
         images_ptr += 10 * image
         x_ptr = tl.load(images_ptr).to(x_ptr.dtype) + channel * tl.load(images_ptr + 1)
@@ -265,7 +279,7 @@ def resize_kernel(
     weight_2_ptr += row.to(tl.int64) * LIMBS_2 * OUTPUTS_2 * width_2
     for at in range(0, length, CHUNK_2):
         between = _first_sums(
-            x_ptr, n_in_1, n_in_2, x_1, x_2, start + at,
+            x_ptr, side_ptr, frame_ptr, part, n_in_1, n_in_2, x_1, x_2, start + at,
             window_1_ptr, weight_1_ptr, bias_1_ptr, width_1, column,
             LIMBS_1, OUTPUTS_1, CHUNK_1, CHUNK_2, ALIGN_1, ALIGN_2,
         )  # fmt: skip

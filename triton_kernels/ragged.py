@@ -84,7 +84,7 @@ def resize(
         resize_kernel[(len(images) * len(x) * blocks[0] * blocks[1],)](
             x, out, one.window, one.weight, one.bias, None, None, None,
             two.window, two.weight, two.bias, None, None, None,
-            launch.scaling_ptr(scaling, out.device), table, len(x), *blocks,
+            None, None, launch.scaling_ptr(scaling, out.device), table, len(x), *blocks,
             1, 1, one.weight.shape[3], 1, bits, 1, 1, two.weight.shape[3], 1, bits,
             0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
             LIMBS_1=3, OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],

@@ -46,6 +46,7 @@ class Weighing:
         start, count: int64 ``[n_out]``.
         weight: ``[n_out, taps]``, contiguous; int32, int64, float32 or float64, as the sums.
         index: int64, or ``None``.
+        table: see ``table_ptr`` there.
         begin, scale, low, high, cut, rule: see there.
     """
 
@@ -60,6 +61,7 @@ class Weighing:
     low: int = 0
     high: int = 0
     cut: int = 0
+    table: Tensor | None = None
 
 
 @lru_cache(maxsize=1024)
@@ -94,6 +96,28 @@ class ScalingTable:
 
     table: Tensor
     image: torch.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What makes RGB of luma.
+
+    Args:
+        chroma: uint16 ``[B, h, w]``, pairs of bytes, all places within 32 bits.
+        numbers: for red, green and blue the weights of luma and of both chroma values, and what is
+            added; along height and width step and fourths, of even places, then of odd: see
+            ``kernels._as_rgb``.
+    """
+
+    chroma: Tensor
+    numbers: tuple[tuple[int, ...], ...]
+
+
+ALPHA = "alpha"
+"""uint8 images are weighed by their last channel."""
+
+Source = Frame | str | None
+"""What is made of pixels where they are read: RGB of luma, or ``ALPHA``."""
 
 
 def empty_blocks(count: int, outputs: int, width: int, device: torch.device) -> Blocks:
@@ -136,13 +160,19 @@ def held(function: Callable) -> Callable:
 _HELD: dict[int, object] = {}
 
 
+@lru_cache(maxsize=1024)
+def digits(weighing: Weighing) -> int:
+    """Of base 256, that its whole weights have: two where they fit 16 bits, as those of torch."""
+    return 2 if bool(((weighing.weight + 2**7) // 2**8).abs().max() < 2**7) else 3
+
+
 @held
 @lru_cache(maxsize=128)
 def blocks(
-    weighing: Weighing, outputs: int, align: int, chunk: int, dtype: torch.dtype,
+    weighing: Weighing, outputs: int, align: int, chunk: int, dtype: torch.dtype, limbs: int,
     device: torch.device,
 ) -> Blocks:  # fmt: skip
-    """A band on ``device`` with limbs of ``dtype``; otherwise see ``windows``."""
+    """A band on ``device`` with ``limbs`` of ``dtype``; otherwise see ``windows``."""
     window = windows(weighing, outputs, align, chunk)
     weight, count = weighing.weight.numpy(), weighing.count.numpy()
     dense = np.zeros((window.shape[1] * outputs, max(window[1].max(), chunk)), weight.dtype)
@@ -154,24 +184,23 @@ def blocks(
     if dtype == torch.int8:
         sums = dense.sum(1, dtype=np.int64) * 128 + int(weighing.begin)
         bias = torch.from_numpy(sums).to(torch.int32).to(device)
-    limbs = torch.stack(_limbs(torch.from_numpy(dense), dtype))  # [limbs, outputs, width]
-    limbs = limbs.unflatten(1, (-1, outputs)).transpose(0, 1).contiguous()
+    parts = torch.stack(_limbs(torch.from_numpy(dense), dtype, limbs))  # [limbs, outputs, width]
+    parts = parts.unflatten(1, (-1, outputs)).transpose(0, 1).contiguous()
     window = torch.from_numpy(window).T.to(torch.int32).contiguous()
-    return Blocks(window.to(device), limbs.to(device), bias)
+    return Blocks(window.to(device), parts.to(device), bias)
 
 
-def _limbs(weight: Tensor, dtype: torch.dtype) -> list[Tensor]:
+def _limbs(weight: Tensor, dtype: torch.dtype, count: int) -> list[Tensor]:
     """What adds up to ``weight``, the largest first: see ``products``."""
     limbs = []
-    if dtype == torch.int8:
-        for _ in range(3):
+    for _ in range(count):
+        if dtype == torch.int8:
             low = (weight + 128) % 256 - 128
             limbs.insert(0, low.to(dtype))
             weight = (weight - low) // 256
-        return limbs if limbs[0].any() else limbs[1:]  # those of 16 bits, as torch's are
-    for _ in range(2 if dtype == torch.float16 else 3):
-        limbs.append(weight.to(dtype))
-        weight = weight - limbs[-1].to(weight.dtype)
+        else:
+            limbs.append(weight.to(dtype))
+            weight = weight - limbs[-1].to(weight.dtype)
     return limbs
 
 

@@ -101,7 +101,9 @@ def test_scaling(rng, on_kernels, dtype):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize(("like", "method", "antialias"), METHODS)
 def test_every_method(rng, on_kernels, like, method, antialias, dtype):
-    x = [image.to(dtype) for image in images(rng, ((13, 17), (9, 40)))]
+    x = images(rng, ((13, 17), (9, 40)))
+    if dtype == torch.float32:
+        x = [image / 255 for image in x]
     options = {"like": like, "antialias": antialias, "flips": [False, True]}
     expected = tr.resize_batch(x, (12, 11), method, **options)
     result, _ = on_kernels(x, (12, 11), method, **options)
@@ -111,7 +113,10 @@ def test_every_method(rng, on_kernels, like, method, antialias, dtype):
     place = PROFILES[like].boundary, None, None, False, False, dtype, 2
     for image, one, other in zip(x, result, expected, strict=True):
         passes = _passes(image.shape[1:], (12, 11), method, like, antialias, *place)
-        assert (one - other).abs().max() <= bound(passes, dtype, 255)
+        allowed = bound(passes, dtype, 1)
+        if PROFILES[like].linear:  # sRGB is that steep at most; and its power is rounded
+            allowed = 12.92 * allowed + 4 * torch.finfo(dtype).eps * one.abs().max()
+        assert (one - other).abs().max() <= allowed
 
 
 @pytest.mark.parametrize(
