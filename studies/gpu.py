@@ -292,7 +292,7 @@ def same_as_on_the_cpu(config: Config, key: Cell) -> Cell:
             results = [
                 {
                     "resize": tr.resize(batch, size, method, **options),
-                    "alpha": tr.resize(batch, size, method, alpha=weighed, **options),
+                    "alpha": tr.resize(clear(batch), size, method, alpha=weighed, **options),
                     "resize_batch": tr.resize_batch(cut, size, method, **lists),
                     "resize_nv12": tr.resize_nv12(*planes(batch), size, method, **options),
                 }
@@ -310,7 +310,7 @@ def random_cases(config: Config, key: Cell) -> Cell:
     most, failures, like = parse(size), [], key["method"]
     rng = np.random.default_rng(config.seed)
     for _ in range(max(int(count) // config.share, 1)):
-        (h, w), after = (rng.integers(1, np.array(limit) + 1).tolist() for limit in most)
+        (h, w), after = (tuple(rng.integers(1, np.array(n) + 1).tolist()) for n in most)
         method = str(rng.choice(list(tr.PROFILES[like].methods)))
         antialias = bool(rng.choice(tr.PROFILES[like].methods[method].antialias))
         left, top = rng.uniform(0, [w - 1, h - 1])
@@ -323,6 +323,11 @@ def random_cases(config: Config, key: Cell) -> Cell:
         if not torch.equal(here.cpu(), tr.resize(x, after, method, **options)):
             failures.append(f"{tuple(x.shape)} to {after}, {method}, {options}")
     return {"moved": 0, "times": {}, "failures": failures}
+
+
+def clear(x: Tensor) -> Tensor:
+    """Images with a fourth channel."""
+    return torch.cat([x, x[:, :1].flip(-1)], dim=1)
 
 
 def deterministic(config: Config, key: Cell) -> Cell:

@@ -82,6 +82,16 @@ def test_profiles(rng, like):
     assert np.array_equal(np.asarray(ours), theirs)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_what_is_transparent_does_not_count(rng, dtype):
+    """Whatever its colour is."""
+    x = torch.from_numpy(rng.random((4, 12, 15))).to(dtype)
+    x[3, 5:, :7] = 0
+    strange = x.clone()
+    strange[:3, 5:, :7] = torch.tensor([torch.nan, torch.inf, -1e4]).to(dtype)[:, None, None]
+    assert torch.equal(*(tr.resize(image, (7, 9), alpha=True) for image in (x, strange)))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
 def test_floats(rng, dtype):
     """A mean of colours by their alpha: also where that is 0."""
@@ -133,8 +143,8 @@ RGBA = torch.zeros(4, 8, 9, dtype=torch.uint8)
 @pytest.mark.parametrize(
     ("image", "changes", "error", "match"),
     [
-        (RGBA[0], {}, ValueError, r"image must have shape \[..., C, H, W\] with channels before"),
-        (RGBA[:1], {}, ValueError, r"image must have shape \[..., C, H, W\] with channels before"),
+        (RGBA[0], {}, ValueError, r"image must have 2 or 4 channels.*got \(8, 9\)"),
+        (RGBA[:3], {}, ValueError, r"image must have 2 or 4 channels.*got \(3, 8, 9\)"),
         (RGBA.int(), {}, TypeError, "image must have dtype uint8 or a floating one with alpha"),
         (RGBA, {"alpha": 1}, TypeError, "alpha must be True or False, got 1"),
         (RGBA, {"alpha": "last"}, TypeError, "alpha must be True or False, got 'last'"),

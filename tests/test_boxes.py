@@ -128,6 +128,41 @@ def test_both_gradients(rng):
     assert torch.equal(out, tr.resize(x, SIZE, box=box.detach()))
 
 
+def test_second_derivatives_of_the_image(rng):
+    """They are the same with a box that requires a gradient, and without."""
+    x = torch.from_numpy(rng.uniform(-1, 1, (3, H, W))).requires_grad_()
+    box = smooth_box(rng, SIZE)
+
+    def penalised(box):
+        out = tr.resize(x, SIZE, box=box)
+        (slope,) = torch.autograd.grad(out.pow(3).sum(), x, create_graph=True)
+        return torch.autograd.grad(out.sum() + slope.pow(2).sum(), x)[0]
+
+    assert torch.equal(penalised(box.clone().requires_grad_()), penalised(box))
+
+
+def test_in_place(rng):
+    """A result may be changed, as one without a box may."""
+    x = torch.from_numpy(rng.uniform(-1, 1, (3, H, W))).requires_grad_()
+    y = torch.from_numpy(rng.uniform(-1, 1, (3, *SIZE)))
+    box = smooth_box(rng, SIZE).requires_grad_()
+    plain = torch.autograd.grad(tr.resize(x, SIZE, box=box) * 2 - 1, (x, box), y)
+    changed = torch.autograd.grad(tr.resize(x, SIZE, box=box).mul_(2).sub_(1), (x, box), y)
+    assert all(map(torch.equal, plain, changed))
+
+
+def test_labels_follow(rng):
+    """Beside an image whose box gets a gradient: at the same place, without one."""
+    image = tv_tensors.Image(torch.rand(3, H, W))
+    mask = tv_tensors.Mask(torch.from_numpy(rng.integers(0, 5, (H, W), dtype=np.uint8)))
+    corners = tv_tensors.BoundingBoxes([[2.0, 3, 9, 9]], format="XYXY", canvas_size=(H, W))
+    box = smooth_box(rng, SIZE)
+    moving = tr.Resize(SIZE, box=box.clone().requires_grad_())(image, mask, corners)
+    still = tr.Resize(SIZE, box=box.tolist())(image, mask, corners)
+    assert all(map(torch.equal, moving, still))
+    assert [x.requires_grad for x in moving] == [True, False, False]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_dtypes(rng, dtype):
     """Sums in float32 at least, whatever the image's dtype; the box keeps its own."""
@@ -159,6 +194,17 @@ def test_batch(rng):
             (theirs,) = torch.autograd.grad(alone.flip(-1) if flip else alone, box, y[i])
             eps = torch.finfo(out.dtype).eps
             assert (ours[i] / factor - theirs).abs().max() <= eps * 64 * y.abs().sum()
+
+
+def test_batch_of_separate_boxes(rng):
+    """Those that require a gradient get it, beside others that do not, and none at all."""
+    images = [torch.from_numpy(rng.uniform(-1, 1, (3, H, W))) for _ in range(3)]
+    box = smooth_box(rng, SIZE).requires_grad_()
+    out = tr.resize_batch(images, SIZE, boxes=[box, None, (1.0, 2.0, 9.0, 9.0)])
+    y = torch.from_numpy(rng.uniform(-1, 1, (3, 3, *SIZE)))
+    (ours,) = torch.autograd.grad(out, box, y)
+    (theirs,) = torch.autograd.grad(tr.resize(images[0], SIZE, box=box), box, y[0])
+    assert torch.equal(ours, theirs)
 
 
 def test_tv_tensors_and_grey_images(rng):
@@ -202,8 +248,10 @@ def test_refused(rng):
         assert type(tr.resize(image, SIZE, box=box.detach())) is type(image)
     out = tr.resize(x, SIZE, box=box)
     (once,) = torch.autograd.grad((out**2).sum(), box, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match=r"backward through torchresample\.box_gradient"):
         once.sum().backward()
+    with pytest.raises(TypeError, match=r"box must not require a gradient inside torch\.func"):
+        torch.vmap(lambda image: tr.resize(image, SIZE, box=box))(x)
     with forward_ad.dual_level(), pytest.raises(TypeError, match="box must have no forward-mode"):
         tr.resize(x, SIZE, box=forward_ad.make_dual(box.detach(), torch.ones(4)))
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import torchresample as tr
-from torchresample import light
+from torchresample import light, reference
 from torchresample.ops import _passes
 from torchresample.profiles import PROFILES
 
@@ -54,6 +54,24 @@ def test_bytes(rng, method, antialias, size):
     low, high = (encoded(np.clip(exact + sign * error, 0, 1)) for sign in (-1, 1))
     assert (ours >= np.floor(255 * low + 0.5)).all()
     assert (ours <= np.floor(255 * high + 0.5)).all()
+
+
+@pytest.mark.parametrize("boundary", PROFILES["linear-light"].boundaries)
+@pytest.mark.parametrize("method", ["bicubic", "bspline"])
+def test_loops(rng, method, boundary):
+    """The bytes of the torch operations: also of strips, of rows from far below the first."""
+    for shape, size, box in (
+        ((3, 40, 51), (23, 70), None),
+        ((1, 900, 70), (110, 70), (0.0, 300.5, 70.0, 600.0)),
+        ((2, 30, 3000), (40, 900), (5.5, 2.0, 2900.0, 27.25)),
+    ):
+        x = torch.from_numpy(rng.integers(0, 256, shape, dtype=np.uint8))
+        ours = tr.resize(x, size, method, like="linear-light", boundary=boundary, box=box)
+        place = boundary, box, None, False, False, torch.uint8, shape[0]
+        out = x[None]
+        for step in _passes(shape[1:], size, method, "linear-light", True, *place):
+            out = reference.apply_pass(out, step, None)
+        assert torch.equal(ours, out[0])
 
 
 def test_half_of_the_light():

@@ -135,6 +135,18 @@ def test_pixels_as_they_are(rng, method):
     assert torch.equal(tr.resize_nv12(luma, chroma, None, method), tr.resize_nv12(luma, chroma))
 
 
+@pytest.mark.parametrize(("like", "method"), [("skimage", "spline3"), ("pillow", "lanczos3")])
+def test_rows_left_out(rng, monkeypatch, like, method):
+    """What is not converted has no part in a result, nor in the range that it is clamped to."""
+    luma, chroma = frame(rng, (600, 40))
+    box = (0.0, 280.0, 40.0, 300.0)
+    rgb = tr.resize_nv12(luma // 4 + 96, chroma // 4 + 96)
+    expected = tr.resize(rgb, (33, 50), method, like=like, box=box)
+    monkeypatch.setattr(np, "empty", lambda shape, dtype=float: np.full(shape, 201, dtype))
+    ours = tr.resize_nv12(luma // 4 + 96, chroma // 4 + 96, (33, 50), method, like=like, box=box)
+    assert torch.equal(ours, expected)
+
+
 def test_threads(rng):
     luma, chroma = frame(rng, (700, 900), (2,))
     alone = tr.resize_nv12(luma, chroma, (300, 500))

@@ -15,14 +15,14 @@ def premultiplied(x: Tensor) -> Tensor:
     if x.dtype == torch.uint8 and x.is_cpu and is_plain(x) and x.numel():
         return cpu.premultiplied(x)
     colours, alpha = x[..., :-1, :, :], x[..., -1:, :, :]
-    if x.dtype != torch.uint8:
-        return torch.cat([colours * alpha, alpha], dim=-3)
+    if x.dtype != torch.uint8:  # nor does a NaN count where it is transparent
+        return torch.cat([torch.where(alpha == 0, 0, colours * alpha), alpha], dim=-3)
     product = colours.int() * alpha.int() + 128
     return torch.cat([((product + (product >> 8)) >> 8).to(x.dtype), alpha], dim=-3)
 
 
 def straight(x: Tensor) -> Tensor:
-    """The inverse of ``premultiplied``; where alpha is 0 colours are as they are."""
+    """The inverse of ``premultiplied``; where alpha is 0 colours stay as they are."""
     if x.dtype == torch.uint8 and x.is_cpu and is_plain(x) and x.numel():
         return cpu.straight(x)
     colours, alpha = x[..., :-1, :, :], x[..., -1:, :, :]

@@ -67,13 +67,13 @@ def resize_batch(
     flips = [False] * len(images) if flips is None else _listed("flips", flips, len(images))
     if not all(isinstance(flip, bool) for flip in flips):
         raise TypeError(f"flips must consist of True and False, got {flips!r}")
-    moving = wants_gradient(boxes)
-    pieces = boxes.unbind() if moving and boxes.ndim else [None] * len(images)
+    pieces = _differentiated(boxes, len(images))
     boxes = [None] * len(images) if boxes is None else _listed("boxes", boxes, len(images))
     new_size = int(size[0]), int(size[1])
     corners, smooth = _resolved(images, boxes, new_size, method, like, antialias)
     options = method, like, smooth, boundary or PROFILES[like].boundary
     scaling = None if dtype is None else scaling
+    moving = any(piece is not None for piece in pieces)
     if moving or PROFILES[like].wraps(images[0].dtype) or not all(map(is_plain, images)):
         parts = [
             resample_box(image, new_size, *options, *rest)
@@ -81,6 +81,15 @@ def resize_batch(
         ]
         return _finished(torch.stack(parts), scaling, layout)
     return _filled(images, new_size, options, corners, flips, scaling, layout)
+
+
+def _differentiated(boxes: Sequence[Box | None] | Tensor | None, count: int) -> list[Tensor | None]:
+    """The boxes that get a gradient, in their places."""
+    if wants_gradient(boxes):
+        return list(boxes.unbind()) if boxes.ndim else []
+    if not isinstance(boxes, (list, tuple)):
+        return [None] * count
+    return [box if wants_gradient(box) else None for box in boxes]
 
 
 def _resolved(

@@ -1,10 +1,10 @@
 """Gradients with respect to a box: how a result changes as the edges of its crop move."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from torchresample.bands import Band
 from torchresample.ops import engine, engine_program, request, result_layout, run_program
@@ -12,67 +12,94 @@ from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 from torchresample.profiles import PROFILES
 
 
-class Resized(NamedTuple):
-    """How a result was made: see ``ops.compute``."""
-
-    flip: bool
-    method: str
-    like: str
-    antialias: bool
-    boundary: str | None
-    box: tuple[float, ...]
-
-
 def with_box_gradient(out: Tensor, image: Tensor, box: Tensor, *resized) -> Tensor:
-    """``out``, a resize of ``image`` by the fields of ``Resized``, with a gradient for ``box``.
+    """``out``, a resize of ``image``, with a gradient for ``box``.
 
-    Not for second derivatives. In a compiled function it breaks the graph, as the values of
-    ``box`` do.
+    The box has no second derivatives; those of the image stay. ``resized``: the last arguments of
+    ``box_gradient``.
     """
-    return _Moved.apply(out, image.detach(), box, Resized(*resized))
+    return _Moved.apply(out, image.detach(), box, *resized)
 
 
 class _Moved(torch.autograd.Function):
+    """``out`` itself, of which ``box`` is an argument too."""
+
     @staticmethod
-    def forward(ctx, out: Tensor, image: Tensor, box: Tensor, resized: Resized) -> Tensor:
+    def forward(ctx, out: Tensor, image: Tensor, box: Tensor, *resized) -> Tensor:
+        ctx.mark_dirty(out)  # so that it is no view, which could not be changed in place
         ctx.save_for_backward(image, box)
         ctx.resized = resized
-        return out.view_as(out)
+        return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         image, box = ctx.saved_tensors
-        if not ctx.needs_input_grad[2]:
-            return grad, None, None, None
-        wide = torch.promote_types(image.dtype, torch.float32)
-        image, wanted = image.to(wide), grad.to(wide)
-        wanted = wanted.flip(-1) if ctx.resized.flip else wanted
-        changes = (
-            (wanted * _applied(image, grad.shape[-2:], passes)).sum(dtype=torch.float64)
-            for passes in slope_passes(image, grad.shape[-2:], ctx.resized)
-        )
-        return grad, None, torch.stack(list(changes)).to(box), None
+        of_box = box_gradient(grad, image, *ctx.resized).to(box)
+        return grad, None, of_box, *(None for _ in ctx.resized)
 
 
-def slope_passes(image: Tensor, size: torch.Size, resized: Resized) -> list[tuple[Pass, ...]]:
-    """The passes that make a result's derivatives with respect to left, top, right and bottom."""
+@torch.library.custom_op("torchresample::box_gradient", mutates_args=())
+def box_gradient(
+    grad: Tensor,
+    image: Tensor,
+    flip: bool,
+    method: str,
+    like: str,
+    antialias: bool,
+    boundary: str | None,
+    box: Sequence[float],
+) -> Tensor:
+    """The gradient with respect to left, top, right and bottom, float64 ``[4]``.
+
+    Args:
+        grad: that of a result ``[..., h, w]``.
+        image: ``[..., H, W]``, floating.
+        flip, method, ..., box: how the result was made: see ``ops.compute``.
+    """
+    wide = torch.promote_types(image.dtype, torch.float32)
+    image, grad = image.to(wide), grad.to(wide)
+    grad = grad.flip(-1) if flip else grad
     channels = image.shape[-3] if image.ndim > 2 else 1
-    asked = request(image.shape[-2:], size, *resized[1:], image.dtype, channels)
-    plan = PROFILES[resized.like].plan(asked)
+    sizes, options = (image.shape[-2:], grad.shape[-2:]), (method, like, antialias, boundary)
+    changes = [
+        (grad * _applied(image, sizes[1], passes)).sum(dtype=torch.float64)
+        for passes in slope_passes(*sizes, *options, tuple(box), wide, channels)
+    ]
+    return torch.stack(changes)
+
+
+@box_gradient.register_fake
+def _(grad, image, *resized):
+    return grad.new_empty(4, dtype=torch.float64)
+
+
+@lru_cache(maxsize=16)
+def slope_passes(
+    size_x: tuple[int, int],
+    size: tuple[int, int],
+    method: str,
+    like: str,
+    antialias: bool,
+    boundary: str | None,
+    box: tuple[float, ...],
+    dtype: torch.dtype,
+    channels: int,
+) -> tuple[tuple[Pass, ...], ...]:
+    """The passes that make a result's derivatives with respect to left, top, right and bottom."""
+    asked = request(size_x, size, method, like, antialias, boundary, box, dtype, channels)
+    plan = PROFILES[like].plan(asked)
 
     def passes(dim: int, band: Band) -> tuple[Pass, ...]:
         return Pass(dim, band), *(step for step in plan if step.dim != dim)
 
     across, down = (
-        asked.method.slopes(axis, resized.antialias, resized.boundary)
-        for axis in (asked.axis_x, asked.axis_y)
+        asked.method.slopes(axis, antialias, boundary) for axis in (asked.axis_x, asked.axis_y)
     )
-    return [
+    return tuple(
         passes(dim, bands[edge])
         for edge in (0, 1)
         for dim, bands in ((HORIZONTAL, across), (VERTICAL, down))
-    ]
+    )
 
 
 def _applied(image: Tensor, size: torch.Size, passes: tuple[Pass, ...]) -> Tensor:

@@ -217,9 +217,9 @@ def check_alpha(alpha: bool, like: str) -> None:
 
 def check_alpha_channel(shape: Sequence[int], dtype: torch.dtype) -> None:
     """That an image has a last channel that weighs the others."""
-    if len(shape) < 3 or shape[-3] < 2:
+    if len(shape) < 3 or shape[-3] not in (2, 4):
         raise ValueError(
-            f"image must have shape [..., C, H, W] with channels before alpha, got {tuple(shape)}"
+            f"image must have 2 or 4 channels, [..., C, H, W], with alpha, got {tuple(shape)}"
         )
     if dtype != torch.uint8 and not dtype.is_floating_point:
         raise TypeError(f"image must have dtype uint8 or a floating one with alpha, got {dtype}")
@@ -234,8 +234,11 @@ def wants_gradient(box: Box | None) -> bool:
     return box.requires_grad and torch.is_grad_enabled()
 
 
-def check_box_gradient(dtype: torch.dtype, method: str, like: str) -> None:
+def check_box_gradient(image: Tensor, method: str, like: str) -> None:
     """That a box's gradient exists."""
+    dtype, compiling = image.dtype, torch.compiler.is_compiling()
+    if not compiling and torch._C._functorch.is_functorch_wrapped_tensor(image):
+        raise TypeError("box must not require a gradient inside torch.func's transforms")
     if not dtype.is_floating_point:
         raise TypeError(f"image must be floating where box requires a gradient, got {dtype}")
     if PROFILES[like].methods[method].slopes is None:

@@ -73,21 +73,24 @@ def resize(
         method: a key of ``METHODS`` that the profile has, a torchvision ``InterpolationMode`` or a
             ``PIL.Image.Resampling``; not a bare int, which means different filters to Pillow and
             to OpenCV.
-        like: the library whose pixels to reproduce, a key of ``PROFILES``.
+        like: the library whose pixels to reproduce, a key of ``PROFILES``; of ``"linear-light"``
+            floats are sRGB from 0, black, to 1, white.
         antialias: widen the filter by the downscale factor; ``None`` takes the profile's default.
         box: ``(left, top, right, bottom)`` in source pixels, may be fractional: the part of the
             image that fills the result. Pixels around it are read as well. Pillow's own; under
             the other profiles it is the same geometry, which their libraries do not have. A tensor
-            ``[4]`` that requires a gradient gets one (not for second derivatives), where the image
-            is a floating tensor and the method's weights change smoothly.
+            ``[4]`` that requires a gradient gets one (no second derivatives), where the image is a
+            floating tensor and the method's weights change smoothly, by four more resizes of it;
+            masks, boxes and key points follow without.
         max_size: with a single ``size``, the longest that the longer side may become.
         boundary: what stands outside the image, a key of ``bands.BOUNDARIES``; ``None`` takes the
             profile's default. ``"torch"``, ``"opencv"`` and ``"tf"`` leave no choice, nor do
             methods that read nothing outside.
-        alpha: whether the last channel (of ``shape[-3]``, or of an array's last axis), uint8 or
-            floating, is straight alpha, by which the others are weighed, so that colours that are
-            transparent do not bleed into others. Under the Pillow profiles transparent PIL images
-            have it in any case, as in Pillow.
+        alpha: whether the last of 2 or 4 channels (``shape[-3]``, or an array's last axis), uint8
+            or floating, is straight alpha, by which the others are weighed, so that colours that
+            are transparent do not bleed into others. Floats are not clamped: where a filter
+            overshoots next to what is transparent, colours may be far out of range. Under the
+            Pillow profiles transparent PIL images have it in any case, as in Pillow.
 
     Returns:
         ``[..., h, w]``, of the kind and dtype of ``image``, channels innermost in memory where
@@ -117,6 +120,9 @@ def resize(
         return _resize_array(image, size, method, box=box, alpha=alpha, **options)
     method = check_options(size, method, like, antialias, max_size, boundary, box)
     check_alpha(alpha, like)
+    labels = tv_tensors.BoundingBoxes, tv_tensors.KeyPoints, tv_tensors.Mask
+    if isinstance(image, labels) and isinstance(box, Tensor):
+        box = box.detach()
     if isinstance(image, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
         return _resize_coordinates(image, size, max_size, box)
     options["alpha"] = alpha
@@ -223,7 +229,11 @@ def _resize_tensor(
     fused = image.dtype == torch.uint8 and not profile.clips and is_plain(image)
     if fused and engine(image) == "gpu":
         return resized_on_gpu(image, size, *options, None, False, False)
-    return straight(resample_box(premultiplied(image), size, *options, False, box))
+    wide = image
+    if image.is_floating_point():  # products and quotients of halves would be rounded
+        wide = image.to(torch.promote_types(image.dtype, torch.float32))
+    resampled = resample_box(premultiplied(wide), size, *options, False, box)
+    return straight(resampled).to(image.dtype)
 
 
 def resample_box(
@@ -241,7 +251,7 @@ def resample_box(
     out = resample_part(image, size, method, like, antialias, boundary, corners, None, flip)
     if not wants_gradient(box):
         return out
-    check_box_gradient(image.dtype, method, like)
+    check_box_gradient(image, method, like)
     options = method, like, antialias, boundary or PROFILES[like].boundary, corners
     return with_box_gradient(out, image, box, flip, *options)
 

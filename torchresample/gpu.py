@@ -73,12 +73,10 @@ class _Step(NamedTuple):
 def _joined(steps: list[_Step]) -> list[Callable]:
     """What runs them: both axes in one launch, where the matrix units have their arithmetic."""
     if len(steps) == 2:
-        from torchresample.triton_kernels.tables import multiplies
-
         first, second = steps
         # Between halves stand sums in float32, which have the limbs of bfloat16.
         kind = torch.uint8 if second.dtype == torch.uint8 else torch.bfloat16
-        if multiplies(first.weighing, first.dtype) and multiplies(second.weighing, kind):
+        if first.weighing.multiplies(first.dtype) and second.weighing.multiplies(kind):
             return [partial(_resize, first, second)]
     return [partial(_weigh, step) for step in steps]
 
@@ -162,13 +160,13 @@ def _weigh(
     scaling: "ScalingTable | None",
     source: "Source",
 ) -> Tensor:
-    from torchresample.triton_kernels import launch, tables
+    from torchresample.triton_kernels import launch
 
     if source is not None:
         x = _select(None, None, x, None, inner, None, source)
     weighing = step.weighing
     # Sums of halves that stay float32 are rare: they are not worth more compiled kernels.
-    multiplies = launch.near(x) and tables.multiplies(weighing, x.dtype)
+    multiplies = launch.near(x) and weighing.multiplies(x.dtype)
     multiplies = multiplies and (out is not None or step.store == x.dtype)
     if out is None:
         shape = list(x.shape)

@@ -240,20 +240,16 @@ def _strip(band, index, o, end, low, known, most):
 @compiled
 def _rows_from(first, index, x, band, cut, encoded, out, begin, end):
     """``_rows``, where ``x`` begins with row ``first`` of an image."""
+    if index is not None:
+        index, first = index - first, 0
     if encoded is None:
-        if index is None:
-            _rows(x, first, None, band, cut, out, begin, begin, end)
-        else:
-            _rows(x, 0, index - first, band, cut, out, begin, begin, end)
-    else:
-        line = np.empty((1, out.shape[1]), np.uint16)
-        for o in range(begin, end):
-            if index is None:
-                _rows(x, first, None, band, cut, line, 0, o, o + 1)
-            else:
-                _rows(x, 0, index - first, band, cut, line, 0, o, o + 1)
-            for i in range(out.shape[1]):
-                out[o, i] = encoded[line[0, i]]
+        _rows(x, first, index, band, cut, out, begin, begin, end)
+        return
+    line = np.empty((1, out.shape[1]), np.uint16)
+    for o in range(begin, end):
+        _rows(x, first, index, band, cut, line, 0, o, o + 1)
+        for i in range(out.shape[1]):
+            out[o, i] = encoded[line[0, i]]
 
 
 @compiled

@@ -40,7 +40,7 @@ def resize(
 ) -> bool:  # fmt: skip
     """Both axes in one launch; ``False``, and nothing done, where two launches take less time.
 
-    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``tables.multiplies``. ``tile``: one of
+    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``Weighing.multiplies``. ``tile``: one of
     ``tables.TILES``, in place of that choice. ``source``: what is made of ``x`` before.
     """
     one, two = _axis(first), _axis(second)
@@ -52,7 +52,7 @@ def resize(
         return False
     across, down, chunk = tile
     if whole:  # of one number of digits, as each pair of two would be another compiled kernel
-        kinds = [(torch.int8, max(tables.digits(first), tables.digits(second)))] * 2
+        kinds = [(torch.int8, max(first.digits, second.digits))] * 2
     else:
         kinds = [(x.dtype, HALF_LIMBS[x.dtype]), (torch.bfloat16, HALF_LIMBS[torch.bfloat16])]
     a = tables.blocks(first, across, aligns[0], chunk, *kinds[0], x.device)
@@ -79,7 +79,7 @@ def resize(
 def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tensor) -> None:
     """One axis on the matrix units: ``out`` is shaped as ``x`` but along ``weighing.dim``.
 
-    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``tables.multiplies``.
+    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``Weighing.multiplies``.
     """
     axis = _axis(weighing)
     other, whole = 5 - axis, x.dtype == torch.uint8
@@ -87,7 +87,7 @@ def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: T
     n_out, n_other = out.shape[axis], out.shape[other]
     lines = out.shape[0] * out.shape[1] * n_other
     outputs = tables.block(weighing, aligns[0], x.itemsize, lines, _processors(x.device))
-    kind = (torch.int8, tables.digits(weighing)) if whole else (x.dtype, HALF_LIMBS[x.dtype])
+    kind = (torch.int8, weighing.digits) if whole else (x.dtype, HALF_LIMBS[x.dtype])
     blocks = tables.blocks(weighing, outputs, aligns[0], CHUNK, *kind, x.device)
     grid = (_programs(out, n_out, outputs, n_other, LINES),)
     order = 0, 1, axis, other

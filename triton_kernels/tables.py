@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import cached_property, lru_cache, wraps
 
 import numpy as np
 import torch
@@ -63,18 +63,21 @@ class Weighing:
     cut: int = 0
     table: Tensor | None = None
 
+    def multiplies(self, dtype: torch.dtype) -> bool:
+        """Whether the matrix units have its arithmetic, for pixels of ``dtype``."""
+        if self.index is not None or self.table is not None:
+            return False
+        if dtype == torch.uint8:
+            fixed = self.rule == "shift" and self.weight.dtype == torch.int32
+            return fixed and (self.low, self.high, self.cut) == (0, 255, 0) and self.digits <= 3
+        real = self.rule == "keep" and self.weight.dtype == torch.float32
+        return real and dtype in (torch.float16, torch.bfloat16)
 
-@lru_cache(maxsize=1024)
-def multiplies(weighing: Weighing, dtype: torch.dtype) -> bool:
-    """Whether the matrix units have its arithmetic, for pixels of ``dtype``."""
-    if weighing.index is not None:
-        return False
-    if dtype == torch.uint8:
-        fixed = weighing.rule == "shift" and weighing.weight.dtype == torch.int32
-        stored = (weighing.low, weighing.high, weighing.cut) == (0, 255, 0)
-        return fixed and stored and bool((weighing.weight.abs() < 2**23 - 2**15).all())
-    real = weighing.rule == "keep" and weighing.weight.dtype == torch.float32
-    return real and dtype in (torch.float16, torch.bfloat16)
+    @cached_property
+    def digits(self) -> int:
+        """Of base 256, that its whole weights have: 2, where they fit 16 bits, 3 or more."""
+        size = int(self.weight.abs().max())
+        return 2 if size < 2**15 - 2**7 else 3 if size < 2**23 - 2**15 else 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,12 +161,6 @@ def held(function: Callable) -> Callable:
 
 
 _HELD: dict[int, object] = {}
-
-
-@lru_cache(maxsize=1024)
-def digits(weighing: Weighing) -> int:
-    """Of base 256, that its whole weights have: two where they fit 16 bits, as those of torch."""
-    return 2 if bool(((weighing.weight + 2**7) // 2**8).abs().max() < 2**7) else 3
 
 
 @held

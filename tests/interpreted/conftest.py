@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
 if os.environ.get("TRITON_INTERPRET") != "1":  # ``make test`` runs this folder on its own
     collect_ignore_glob = ["test_*.py"]
@@ -27,3 +28,13 @@ def _products_of_bfloat16(monkeypatch):
         return plain(self, a, b, *rest)
 
     monkeypatch.setattr(InterpreterBuilder, "create_dot", create_dot)
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """New memory shows what is not written."""
+    empty, strided = torch.empty, torch.Tensor.new_empty_strided
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).fill_(77))
+    monkeypatch.setattr(
+        torch.Tensor, "new_empty_strided", lambda *a, **k: strided(*a, **k).fill_(77)
+    )

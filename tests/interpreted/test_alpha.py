@@ -20,7 +20,7 @@ CASES = {
 
 
 @pytest.fixture
-def on_kernels(monkeypatch):
+def on_kernels(monkeypatch, poisoned):
     """``resize`` of CPU tensors by the kernels."""
 
     def compute(x, *arguments, **options):

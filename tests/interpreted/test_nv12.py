@@ -27,7 +27,7 @@ def frame(rng, size, pitch=0):
 
 
 @pytest.fixture
-def engines(monkeypatch):
+def engines(monkeypatch, poisoned):
     """``compute(engine, ...)``, of CPU tensors by the kernels too."""
 
     def compute(engine, *arguments, **options):
@@ -63,6 +63,13 @@ def test_scaled(rng, engines, name):
         ours, theirs = (engines(e, *planes, size, **kind) for e in ("gpu", "cpu"))
         assert torch.equal(ours, theirs)
         assert ours.stride() == theirs.stride()
+
+
+def test_bfloat16(rng, engines):
+    """Within the last bit, which the interpreter cuts off where GPUs round."""
+    planes, kind = frame(rng, (40, 64)), {"dtype": torch.bfloat16, "mean": (0.4,), "std": (0.2,)}
+    ours, theirs = (engines(e, *planes, (11, 17), **kind).double() for e in ("gpu", "cpu"))
+    assert ((ours - theirs).abs() <= 2.0**-7 * theirs.abs()).all()
 
 
 def test_one_launch(rng, engines, monkeypatch):

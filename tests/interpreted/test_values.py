@@ -9,7 +9,7 @@ from engines import METHODS, bound, by_reference, computed
 
 from torchresample import cpu, gpu
 from torchresample.bands import BOUNDARIES
-from torchresample.boxes import Resized, slope_passes
+from torchresample.boxes import slope_passes
 from torchresample.ops import _passes
 from torchresample.profiles import PROFILES
 
@@ -65,8 +65,8 @@ def test_box_gradients(rng, boundary):
     """The bands of the weights' derivatives, with the plan's band along the other axis."""
     x = torch.from_numpy(rng.random((1, 2, 21, 29)))
     box = 1.5, 2.25, 27.0, 20.5
-    options = Resized(False, "bicubic", "pillow", True, boundary, box)
-    for passes in slope_passes(x, (8, 33), options):
+    options = "bicubic", "pillow", True, boundary, box
+    for passes in slope_passes((21, 29), (8, 33), *options, x.dtype, 2):
         result = computed(gpu.program(passes, x.dtype), x, (8, 33), False)
         assert (result - by_reference(x, passes)).abs().max() <= bound(passes, x.dtype, 1)
 
