@@ -181,7 +181,7 @@ def _multiply(like, method, dtype, size, size_out, source=None):
     x, out = _empty(size, dtype, False), _empty(size_out, dtype, False)
     steps = [step for part in gpu.program(passes, dtype).args[0] for step in part.args]
     first, second = (step.weighing for step in steps)
-    for tile in tables.TILES[dtype.itemsize]:
+    for tile in tables.TILES[dtype.itemsize] if source is None else tables.SOURCE_TILES:
         launch.resize(x, first, second, None, out, tile, source)
     if source is not None:
         launch.select(x, None, None, None, x, source)
@@ -271,11 +271,11 @@ def contents(kernel) -> dict[str, object]:
             "loads": _listed(widths[kind] * int(times or 1) for kind, times in loads),
             "matrix": len(re.findall(r"\bv_s?mfma_", code)),
         }
-    code, usage = (_dumped(kernel.asm["cubin"], option) for option in ("-sass", "-res-usage"))
+    code = _dumped(kernel.asm["cubin"])
     assert "EXIT" in code
     loads = re.findall(r"\bLDG(?:STS)?\.E(?:\.[A-Z]+)*(?:\.([US]?\d+))?(?:\.[A-Z]+)*\b", code)
     return {
-        "registers": _sum(r"REG:(\d+)", usage),
+        "registers": _sum(r"REG:(\d+)", code),
         "shared": shared,
         "spills": len(re.findall(r"\b(?:STL|LDL)\b", code)),
         "loads": _listed(int(width.lstrip("US") or 32) for width in loads),
@@ -283,13 +283,14 @@ def contents(kernel) -> dict[str, object]:
     }
 
 
-def _dumped(cubin: bytes, option: str) -> str:
+def _dumped(cubin: bytes) -> str:
+    """Instructions, and what they use."""
     tool = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
         return subprocess.run(
-            [tool, option, file.name], stdout=-1, stderr=-2, text=True, check=True
+            [tool, "-sass", "-res-usage", file.name], stdout=-1, stderr=-2, text=True, check=True
         ).stdout
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from . import tables
 from .kernels import select_kernel, straighten_kernel, weigh_kernel
 from .products import multiply_kernel, resize_kernel
-from .tables import ALPHA, CHUNK, LINES, Blocks, ScalingTable, Source, Weighing
+from .tables import ALPHA, CHUNK, LINES, Blocks, Frame, ScalingTable, Source, Weighing
 
 _TYPES = {
     torch.uint8: tl.uint8,
@@ -47,7 +47,8 @@ def resize(
     whole, aligns = x.dtype == torch.uint8, _aligns(x, one, two)
     lines, planes = x.shape[two], x.shape[0] * x.shape[1]
     where = aligns, x.itemsize, planes, lines, _processors(x.device)
-    tile = tile or tables.tile(first, second, *where)
+    tiles = tables.TILES[x.itemsize] if source is None else tables.SOURCE_TILES
+    tile = tile or tables.tile(first, second, tiles, *where)
     if tile is None:
         return False
     across, down, chunk = tile
@@ -196,7 +197,8 @@ def _axis(weighing: Weighing) -> int:
 
 def warps(across: int, down: int, pixel: int, source: Source = None) -> int:
     """With which the sums of such a tile, of pixels of so many bytes, fit the registers."""
-    return 8 if across * down >= 2048 or pixel == 2 or source is not None else 4
+    large = across * down >= (2048 if source is None else 1024)
+    return 8 if large or pixel == 2 or isinstance(source, Frame) else 4
 
 
 def align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:

@@ -15,6 +15,9 @@ TILES = {
 """By bytes of a pixel: outputs of a tile along both axes, and how much of a window is multiplied
 at once. With larger ones registers run out."""
 
+SOURCE_TILES = (*TILES[1][:2], TILES[1][3])
+"""Those for bytes of which something is made where they are read, which takes registers too."""
+
 DOWN, UP = TILES[1][0], TILES[1][2]
 """Tiles for uint8 images of different sizes, by whether most become smaller."""
 
@@ -217,10 +220,10 @@ def block(weighing: Weighing, align: int, pixel: int, lines: int, processors: in
 
 @lru_cache(maxsize=512)
 def tile(
-    first: Weighing, second: Weighing, aligns: tuple[int, int], pixel: int, planes: int,
-    lines: int, processors: int,
+    first: Weighing, second: Weighing, tiles: tuple[tuple[int, int, int], ...],
+    aligns: tuple[int, int], pixel: int, planes: int, lines: int, processors: int,
 ) -> tuple[int, int, int] | None:  # fmt: skip
-    """One of ``TILES`` for a launch that resamples both axes; ``None``: two launches cost less.
+    """One of ``tiles`` for a launch that resamples both axes; ``None``: two launches cost less.
 
     ``lines``: of a plane's pixels, which ``first`` resamples. Otherwise as ``block``.
     """
@@ -229,7 +232,6 @@ def tile(
         arguments = align, pixel, planes * n, processors
         return _cost(weighing, block(weighing, *arguments), *arguments)
 
-    tiles = TILES[pixel]
     costs = [_cost_of_both(first, second, t, aligns, pixel, planes, processors) for t in tiles]
     two = apart(first, aligns[0], lines) + apart(second, aligns[1], len(first.start)) + LAUNCH
     return tiles[np.argmin(costs)] if two > MARGIN * min(costs) else None

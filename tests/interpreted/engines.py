@@ -12,7 +12,8 @@ METHODS = [
     for like, profile in PROFILES.items()
     for method, spec in profile.methods.items()
     for antialias in spec.antialias
-    if like != "pillow12" or method == "bicubic"  # which has the arithmetic of "pillow"
+    # These have the bands of "pillow", the second one an arithmetic of its own.
+    if like not in ("pillow12", "linear-light") or method in ("nearest", "box", "lanczos3")
 ]
 
 

@@ -52,7 +52,7 @@ def test_bytes(rng, on_kernels, like, method, channels, case, inner):
     assert ours.stride() == theirs.stride()
 
 
-@pytest.mark.parametrize("tile", tables.TILES[1])
+@pytest.mark.parametrize("tile", tables.SOURCE_TILES)
 @pytest.mark.parametrize("case", ["down", "columns first", "up"])
 def test_tiles(rng, on_kernels, monkeypatch, tile, case):
     """In one launch, and one that divides by alpha, of images far and near and parts of them."""

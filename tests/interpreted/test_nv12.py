@@ -82,7 +82,7 @@ def test_one_launch(rng, engines, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("tile", tables.TILES[1])
+@pytest.mark.parametrize("tile", tables.SOURCE_TILES)
 @pytest.mark.parametrize("name", ["down", "columns first", "up"])
 def test_tiles(rng, engines, monkeypatch, tile, name):
     planes, size = frame(rng, SIZES[name][0]), SIZES[name][1]

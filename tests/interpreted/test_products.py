@@ -104,7 +104,7 @@ def _tile(size, size_out, planes, method="lanczos3"):
     passes = _passes(size, size_out, method, "pillow", True, "renormalize",
                      None, None, False, False, torch.uint8, 3)  # fmt: skip
     first, second = weighings(passes, torch.uint8)
-    return tables.tile(first, second, (16, 1), 1, planes, size[0], 132)
+    return tables.tile(first, second, tables.TILES[1], (16, 1), 1, planes, size[0], 132)
 
 
 def test_cost():
