@@ -1,7 +1,6 @@
 """A GPU's time for a resize, beside a copy and torch's operations, and whether it is the CPU's."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -10,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from matplotlib.figure import Figure
 from torch import Tensor
-from torchvision.transforms import v2
 
 import torchresample as tr
 from studies import report
-from studies.providers import MEAN, OURS, STD, VISION
+from studies.gpu_calls import TIMED, Call, planes
+from studies.providers import MEAN, OURS, STD
 from studies.run import Cell, Run
 from studies.speed import SHUFFLE, parse
 
@@ -25,8 +23,6 @@ LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last
 DTYPES = {"uint8": torch.uint8, "bfloat16": torch.bfloat16, "float32": torch.float32}
 REPEATS = 20
 """Backward passes that have to agree."""
-
-Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -120,108 +116,6 @@ def images(config: Config, key: Cell) -> tuple[Tensor, tuple[int, int]]:
     return (x if key["dtype"] == "uint8" else (x / 255).to(DTYPES[key["dtype"]])), after
 
 
-def _resize(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
-    calls = {OURS: partial(tr.resize, x, size, method, like="torch")}
-    calls[f"{OURS}, like Pillow"] = partial(tr.resize, x, size, method)
-    if method in VISION:
-        mode = {"interpolation": VISION[method], "antialias": True}
-        calls["torchvision"] = partial(v2.functional.resize, x, list(size), **mode)
-    return calls
-
-
-def _forward(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
-    return {
-        OURS: partial(tr.resize, x, size, method, like="torch"),
-        "torch": partial(F.interpolate, x, size, mode=method, antialias=True),
-    }
-
-
-def _backward(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
-    calls = {}
-    for name, call in _forward(x.requires_grad_(), size, method).items():
-        y = call()
-        calls[name] = partial(torch.autograd.grad, y, x, torch.ones_like(y), retain_graph=True)
-    return calls
-
-
-def _evaluation(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
-    def operations(x):
-        y = F.interpolate(x.float(), (256, 256), mode=method, antialias=True)
-        y = v2.functional.center_crop(y.clamp(0, 255).round(), list(size))
-        mean, std = (y.new_tensor(values)[:, None, None] for values in (MEAN, STD))
-        return (y / 255 - mean) / std
-
-    return {
-        OURS: partial(tr.ImageClassification(size[0], (256, 256), method, like="torch"), x),
-        "torch.compile": partial(torch.compile(operations), x),
-    }
-
-
-def _sizes(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
-    """Parts of the images, from a half to all of each side."""
-    shares = torch.rand(len(x), 2, generator=torch.Generator().manual_seed(len(x))) / 2 + 0.5
-    ends = (shares * torch.tensor(x.shape[-2:])).int().tolist()
-    images = [image[:, :h, :w].contiguous() for image, (h, w) in zip(x, ends, strict=True)]
-    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (MEAN, STD))
-
-    def scaled(y):
-        return ((y.float() / 255 - mean) / std).bfloat16()
-
-    def one_by_one(mode):
-        options = {"interpolation": mode, "antialias": True}
-        parts = [v2.functional.resize(image, list(size), **options) for image in images]
-        return scaled(torch.stack(parts))
-
-    def padded():
-        batch = x.new_zeros(x.shape)
-        for image, place in zip(images, batch, strict=True):
-            place[:, : image.shape[1], : image.shape[2]] = image
-        return scaled(F.interpolate(batch.float(), size, mode=method, antialias=True))
-
-    options = {"mean": MEAN, "std": STD, "dtype": torch.bfloat16}
-    calls = {OURS: partial(tr.resize_batch, images, size, method, **options)}
-    if method in VISION:
-        calls |= {"torchvision": partial(one_by_one, VISION[method]), "torch, padded": padded}
-    return calls
-
-
-def _frames(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
-    """Of video: two planes to a normalised batch."""
-    luma, chroma = planes(x)
-    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (MEAN, STD))
-
-    def operations(luma, chroma):
-        whole = chroma.permute(0, 3, 1, 2).float()
-        u, v = F.interpolate(whole, x.shape[-2:], mode="bilinear").sub(128).unbind(1)
-        y = (luma.float() - 16) * (255 / 219)
-        rgb = torch.stack([y + 1.7927 * v, y - 0.2132 * u - 0.5329 * v, y + 2.1124 * u], 1)
-        resized = F.interpolate(rgb.clamp(0, 255), size, mode=method, antialias=True)
-        return ((resized / 255 - mean) / std).bfloat16()
-
-    options = {"mean": MEAN, "std": STD, "dtype": torch.bfloat16}
-    return {
-        OURS: partial(tr.resize_nv12, luma, chroma, size, method, **options),
-        "torch": partial(operations, luma, chroma),
-        "torch.compile": partial(torch.compile(operations), luma, chroma),
-    }
-
-
-def planes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Luma and chroma of frames, of the bytes of images."""
-    h, w = x.shape[-2:]
-    return x[:, 0], x[:, 1:, : (h + 1) // 2, : (w + 1) // 2].permute(0, 2, 3, 1).contiguous()
-
-
-TIMED = {
-    "resize": _resize,
-    "forward": _forward,
-    "backward": _backward,
-    "evaluation": _evaluation,
-    "sizes": _sizes,
-    "frames": _frames,
-}
-
-
 def milliseconds(call: Call, on_gpu: bool) -> list[float]:
     """Of some calls, for a tenth of a second; on a GPU each finds its cache without the images."""
     if on_gpu:
@@ -292,7 +186,7 @@ def same_as_on_the_cpu(config: Config, key: Cell) -> Cell:
             results = [
                 {
                     "resize": tr.resize(batch, size, method, **options),
-                    "alpha": tr.resize(clear(batch), size, method, alpha=weighed, **options),
+                    "alpha": tr.resize(with_alpha(batch), size, method, alpha=weighed, **options),
                     "resize_batch": tr.resize_batch(cut, size, method, **lists),
                     "resize_nv12": tr.resize_nv12(*planes(batch), size, method, **options),
                 }
@@ -325,7 +219,7 @@ def random_cases(config: Config, key: Cell) -> Cell:
     return {"moved": 0, "times": {}, "failures": failures}
 
 
-def clear(x: Tensor) -> Tensor:
+def with_alpha(x: Tensor) -> Tensor:
     """Images with a fourth channel."""
     return torch.cat([x, x[:, :1].flip(-1)], dim=1)
 

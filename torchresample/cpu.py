@@ -47,7 +47,10 @@ Step = Callable[[Tensor, Tensor | None, bool], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Weighing:
-    """A pass as ``loops`` takes it: see there for ``band``, ``index``, ``cut`` and ``light``."""
+    """A pass as ``loops`` takes it: see there for ``band``, ``index`` and ``cut``.
+
+    ``light``: ``decoded`` and ``encoded`` there.
+    """
 
     dim: int
     n_in: int
@@ -55,7 +58,7 @@ class Weighing:
     index: np.ndarray | None
     cut: np.int32 | None
     store: torch.dtype
-    light: tuple[np.ndarray | None, np.ndarray | None]
+    light: Sequence[np.ndarray | None]
 
 
 def program(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> Callable[..., None]:
@@ -174,7 +177,7 @@ def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing 
     cut = np.int32(16) if step.sums == "floor16" else None
     store = step.store or (dtype if dtype.is_floating_point else torch.float64)
     prepared = band.start + lead, count, weight, sums(half), scale
-    tables = (light.DECODED, light.ENCODED) if step.decodes else (None, None)
+    tables = [t.numpy() for t in light.tables()] if step.decodes else (None, None)
     return Weighing(step.dim, band.n_in, prepared, band.gather, cut, store, tables), limits
 
 
@@ -268,11 +271,11 @@ def normalise(x: Tensor, mean: np.ndarray, std: np.ndarray, flip: bool, out: Ten
     ``mean`` and ``std`` are float32, one value for each channel of ``out``, which is contiguous and
     mirrored left to right by ``flip``.
     """
-    from torchresample import loops
+    from torchresample import pointwise  # numba takes a while to import
 
     source, channels = _planes(x, x.shape[1] > 1 and x.stride(1) == 1)
     target = out.numpy()
-    run = partial(loops.normalise, source, channels, mean, std, flip, target)
+    run = partial(pointwise.normalise, source, channels, mean, std, flip, target)
     _in_threads(run, out.shape[0] * out.shape[2], source.nbytes + target.nbytes)
     return out
 
@@ -284,14 +287,14 @@ def rgb_of_nv12(
 
     See ``nv12.as_rgb``; ``luma`` is ``[B, H, W]``, ``chroma`` ``[B, h, w, 2]``.
     """
-    from torchresample import loops
+    from torchresample import pointwise  # numba takes a while to import
 
     # NumPy asks for large pages: torch's new memory takes as long to appear as this to fill.
     out = np.empty((len(luma), 3, *luma.shape[1:]), np.uint8)
     planes = (materialised(x).flatten(2).contiguous().numpy() for x in (luma, chroma))
     numbers = conversion.weights, conversion.down, conversion.across
     numbers = (np.array(part, np.int32) for part in numbers)
-    run = partial(loops.rgb_of_nv12, *numbers, lines, *planes, out)
+    run = partial(pointwise.rgb_of_nv12, *numbers, lines, *planes, out)
     rows = len(luma) * (lines[1] - lines[0])
     _in_threads(run, rows, 4 * rows * luma.shape[2])
     return torch.from_numpy(out)
@@ -299,16 +302,16 @@ def rgb_of_nv12(
 
 def premultiplied(x: Tensor) -> Tensor:
     """uint8 ``[..., C, H, W]`` with its other channels weighed by the last: see ``alpha``."""
-    from torchresample import loops
+    from torchresample import pointwise  # numba takes a while to import
 
-    return _by_alpha(loops.weigh_by_alpha, x)
+    return _by_alpha(pointwise.weigh_by_alpha, x)
 
 
 def straight(x: Tensor) -> Tensor:
     """The inverse of ``premultiplied``: see ``alpha``."""
-    from torchresample import loops
+    from torchresample import pointwise  # numba takes a while to import
 
-    return _by_alpha(loops.divide_by_alpha, x)
+    return _by_alpha(pointwise.divide_by_alpha, x)
 
 
 def _by_alpha(change: Callable[..., None], x: Tensor) -> Tensor:

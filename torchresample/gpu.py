@@ -199,9 +199,9 @@ def _weighings(
         whole = torch.iinfo(step.store)
         options = {"rule": step.rule, "low": whole.min, "high": whole.max}
     if step.decodes:
-        options["table"] = torch.from_numpy(light.DECODED)
+        options["table"] = light.tables()[0]
     elif step.rule == "srgb":
-        options |= {"high": light.WHITE, "table": torch.from_numpy(light.ENCODED)}
+        options |= {"high": light.WHITE, "table": light.tables()[1]}
     half = 0.5 if step.rule == "fixed" and step.bits else 0
     if options["rule"] in ("fixed", "floor") and sums == torch.float64:
         dense *= 2.0**-step.bits

@@ -1,6 +1,7 @@
 """sRGB and linear light. Source: IEC 61966-2-1."""
 
-import numpy as np
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -23,12 +24,11 @@ def to_srgb(x: Tensor) -> Tensor:
     return torch.where(size <= 0.0031308, x * 12.92, curve * x.sign())
 
 
-def _tables() -> tuple[np.ndarray, np.ndarray]:
-    code = torch.arange(256, dtype=torch.float64) / 255
-    light = torch.arange(WHITE + 1, dtype=torch.float64) / WHITE
+@lru_cache(maxsize=1)
+def tables() -> tuple[Tensor, Tensor]:
+    """Bytes as light, float32 of whole numbers up to ``WHITE``; the byte of each such number."""
+    options = {"dtype": torch.float64, "device": "cpu"}
+    code = torch.arange(256, **options) / 255
+    light = torch.arange(WHITE + 1, **options) / WHITE
     decoded = (to_linear(code) * WHITE).round().to(torch.float32)
-    return decoded.numpy(), (to_srgb(light) * 255).round().to(torch.uint8).numpy()
-
-
-DECODED, ENCODED = _tables()
-"""Linear light of each byte, whole numbers up to ``WHITE`` in float32; the byte of each of them."""
+    return decoded, (to_srgb(light) * 255).round().to(torch.uint8)

@@ -135,6 +135,7 @@ def resample_scaled(
     return out.view(*x.shape[:-3], *shape[1:])
 
 
+@lru_cache(maxsize=64)
 def rows_read(size_x: tuple[int, int], size: tuple[int, int], *scalars) -> tuple[int, int]:
     """First row of an image that ``compute`` reads, and last + 1; the scalars as of ``program``."""
     down = next((s.band for s in _passes(size_x, size, *scalars) if s.dim == VERTICAL), None)

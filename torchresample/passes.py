@@ -23,14 +23,14 @@ class Pass:
         rule: ``"fixed"``: ``floor(sum / 2**bits + 1/2)``; ``"floor"``: ``floor(sum / 2**bits)``;
             ``"half-even"`` and ``"half-away"``: to the nearest integer, by how ties go;
             ``"mean"``: ``sum * float32(1 / count)`` in float32, then half-even;
-            ``"srgb"``: half-even, and the byte that ``light.ENCODED`` has for it.
+            ``"srgb"``: half-even, and the byte that ``light.tables`` has for it.
             Integers are clamped to the range of ``store`` or, before they are encoded, of that.
         bits: see ``rule``.
         count: see ``rule``.
         sums: ``"exact"`` in any order; ``"float32"`` and ``"float64"``: in the order of the taps,
             rounded to that type after each product and each sum; ``"floor16"``: each product is
             divided by ``2**16`` and floored before it is added.
-        decodes: whether for the bytes that it reads stand those of ``light.DECODED``.
+        decodes: whether the bytes that it reads are looked up in ``light.tables``.
     """
 
     dim: int

@@ -99,7 +99,7 @@ def _sum_products(x: Tensor, step: Pass, out: Tensor) -> Tensor:
 
 
 def _decoded(x: Tensor) -> Tensor:
-    return torch.from_numpy(light.DECODED).to(x.device)[x.int()]
+    return light.tables()[0].to(x.device)[x.int()]
 
 
 def _chunks(window: Tensor, target: Tensor, dim: int):
@@ -175,7 +175,7 @@ def _stored(sums: Tensor, step: Pass, dtype: torch.dtype) -> Tensor:
     else:
         sums = sums.round_()
     if step.rule == "srgb":
-        encoded = torch.from_numpy(light.ENCODED).to(sums.device)
+        encoded = light.tables()[1].to(sums.device)
         return encoded[sums.clamp_(0, light.WHITE).int()]
     limits = torch.iinfo(dtype)
     return sums.clamp_(limits.min, limits.max)

@@ -114,7 +114,8 @@ def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tens
     outputs, lanes = (64, 16) if near else (16, 64)
     grid = (_programs(out, n_out, outputs, n_other, lanes),)
     order = 0, 1, axis, other
-    start, count, weight, index, table = _on_device(weighing, x.device)
+    start, count, weight, index = _on_device(weighing, x.device)
+    table = None if weighing.table is None else _copied(weighing.table, x.device)
     with on(x.device):
         weigh_kernel[grid](
             x, out, index, start, count, weight, table, scaling_ptr(scaling, x.device),
@@ -227,7 +228,7 @@ def _pointers(blocks: Blocks, weighing: Weighing, whole: bool) -> tuple[Tensor |
 @tables.held
 @lru_cache(maxsize=256)
 def _on_device(weighing: Weighing, device: torch.device) -> tuple[Tensor | None, ...]:
-    tensors = weighing.start, weighing.count, weighing.weight, weighing.index, weighing.table
+    tensors = weighing.start, weighing.count, weighing.weight, weighing.index
     return tuple(t if t is None else t.to(device) for t in tensors)
 
 
