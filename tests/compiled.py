@@ -24,7 +24,7 @@ from triton.compiler import ASTSource
 from torchresample import cpu, gpu
 from torchresample import ragged as lists
 from torchresample.filters import FILTERS
-from torchresample.ops import _passes
+from torchresample.ops import planned_passes
 from torchresample.profiles import PROFILES
 from torchresample.triton_kernels import launch, ragged, tables, weights
 
@@ -48,7 +48,7 @@ TYPES = {
     torch.float64: "fp64",
 }
 SIZES = (((20, 30), (9, 44)), ((20, 30), (10, 15)), ((21, 30), (7, 10)))
-# So much longer and shorter that halves take two launches.
+# So much longer and shorter that floats take two launches.
 STEEP = (((60, 333), (3000, 2)), ((333, 60), (2, 3000)))
 ALONG_ONE = (((20, 30), (20, 11)), ((20, 30), (9, 30)))
 SCALED = (
@@ -133,11 +133,12 @@ def recording():
 def launched() -> dict[Variant, list]:
     """The variants that the engine launches, each with hints for its arguments.
 
-    For images of either layout by all methods of all profiles, with every tile; and scaled.
+    For images of either layout by all methods of all profiles, with every tile; scaled; and with
+    other boundary rules.
     """
     with recording() as variants:
         for like, method in (("pillow", "lanczos3"), ("torch", "bicubic")):
-            for dtype in (torch.uint8, torch.float16, torch.bfloat16):
+            for dtype in (torch.uint8, torch.float16, torch.bfloat16, torch.float32):
                 for size, size_out in PRODUCTS:
                     _multiply(like, method, dtype, size, size_out)
             for size, size_out in PRODUCTS:
@@ -148,14 +149,13 @@ def launched() -> dict[Variant, list]:
         for width in (160, 164, 161):
             _together("bilinear", False, width, torch.uint8, ((40, 60), (200, 400)))
             _together("lanczos3", True, width, torch.float32, ((40, 60), (200, 400)))
-        for like, profile in PROFILES.items():
-            for method, spec in profile.methods.items():
-                for antialias in spec.antialias:
-                    for dtype in DTYPES:
-                        resize(like, method, antialias, dtype)
-                    for dtype, scaled in SCALED:
-                        _scale(like, method, antialias, dtype, scaled)
-        for dtype in (torch.float16, torch.bfloat16):
+        for method in ("bilinear", "bicubic", "lanczos3"):
+            _together(method, True, 161, torch.uint8, ((40, 60),), "torch")
+        for joins in (True, False):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(tables, "joins", lambda *_, joins=joins: joins)
+                _every_method()
+        for dtype in (torch.float16, torch.bfloat16, torch.float32):
             resize("pillow", "lanczos3", True, dtype, STEEP)
         for dtype in DTYPES:
             resize("pillow", "nearest", False, dtype, ALONG_ONE)
@@ -165,19 +165,32 @@ def launched() -> dict[Variant, list]:
     return variants
 
 
+def _every_method():
+    for like, profile in PROFILES.items():
+        for method, spec in profile.methods.items():
+            for antialias in spec.antialias:
+                for dtype in DTYPES:
+                    resize(like, method, antialias, dtype)
+                for dtype, scaled in SCALED:
+                    _scale(like, method, antialias, dtype, scaled)
+        for boundary in profile.boundaries[1:]:
+            for dtype in (torch.uint8, torch.float32):
+                resize(like, "bilinear", True, dtype, boundary=boundary)
+
+
 def _far(method, antialias, dtype):
     """Images that would lie gigabytes apart in memory; of both axes, and of one."""
     for size, size_out in (((20, 30), (9, 11)), ((20, 30), (20, 11))):
         x, out = _empty(size, dtype, False), _empty(size_out, dtype, False)
         x = x.as_strided(x.shape, (2**31 + 64, *x.stride()[1:]))
         options = method, "pillow", antialias, "renormalize", None, None, False, False
-        gpu.program(_passes(size, size_out, *options, dtype, 3), dtype)(x, out, False)
+        gpu.program(planned_passes(size, size_out, *options, dtype, 3), dtype)(x, out, False)
 
 
 def _multiply(like, method, dtype, size, size_out, source=None):
     """On the matrix units, with every tile, of both axes, from a ``tables.Source``, or of each."""
     options = method, like, True, PROFILES[like].boundary, None, None, False, False
-    passes = _passes(size, size_out, *options, dtype, 3)
+    passes = planned_passes(size, size_out, *options, dtype, 3)
     x, out = _empty(size, dtype, False), _empty(size_out, dtype, False)
     steps = [step for part in gpu.program(passes, dtype).args[0] for step in part.args]
     first, second = (step.weighing for step in steps)
@@ -201,7 +214,7 @@ def _frame(size):
     return tables.Frame(chroma, ((1,) * 4,) * 5)
 
 
-def _together(method, antialias, width, store, sizes):
+def _together(method, antialias, width, store, sizes, like="pillow"):
     """Images of different sizes, down and up, and with the columns first."""
     for size in sizes:
         for height in (90, 2000):
@@ -210,21 +223,22 @@ def _together(method, antialias, width, store, sizes):
                 None if store == torch.uint8 else gpu.scaling_table(torch.uint8, 3, (0.5,), (0.2,))
             )
             out = torch.empty(2, 3, *size, dtype=store)
-            options = method, "pillow", antialias, [None, None], [False, True]
+            options = method, like, antialias, [None, None], [False, True]
             lists.resize_images(images, *options, scaling, out)
 
 
-def resize(like, method, antialias, dtype, sizes=SIZES):
-    options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
+def resize(like, method, antialias, dtype, sizes=SIZES, boundary=None):
+    place = boundary or PROFILES[like].boundary, None, None, False, False
+    options = method, like, antialias, *place
     for size, size_out in sizes:
-        run = gpu.program(_passes(size, size_out, *options, dtype, 3), dtype)
+        run = gpu.program(planned_passes(size, size_out, *options, dtype, 3), dtype)
         for inner in (False, True):
             run(_empty(size, dtype, inner), _empty(size_out, dtype, inner), inner)
 
 
 def _scale(like, method, antialias, dtype, scaled):
     options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
-    run = gpu.program(_passes(*SIZES[1], *options, dtype, 3), dtype)
+    run = gpu.program(planned_passes(*SIZES[1], *options, dtype, 3), dtype)
     x, out = _empty(SIZES[1][0], dtype, False), _empty(SIZES[1][1], scaled, False)
     run(x, out, False, gpu.scaling_table(dtype, 3, (0.5,), (0.2,)))
 

@@ -8,7 +8,7 @@ from torchvision import tv_tensors
 
 import torchresample as tr
 from torchresample import alpha, cpu
-from torchresample.ops import _passes
+from torchresample.ops import planned_passes
 from torchresample.profiles import PROFILES
 
 FILTERS = {"box": 4, "bilinear": 2, "hamming": 5, "bicubic": 3, "lanczos3": 1}
@@ -103,8 +103,8 @@ def test_floats(rng, dtype):
     colours = tr.resize(wide[:, :3] * wide[:, 3:], (5, 6))
     weights = tr.resize(wide[:, 3:], (5, 6))
     exact = torch.where(weights == 0, 0, colours / torch.where(weights == 0, 1, weights))
-    passes = _passes((12, 15), (5, 6), "bilinear", "pillow", True, *("renormalize", None, None),
-                     False, False, torch.float32, 4)  # fmt: skip
+    options = "bilinear", "pillow", True, "renormalize", None, None, False, False
+    passes = planned_passes((12, 15), (5, 6), *options, torch.float32, 4)
     unit = torch.finfo(torch.promote_types(dtype, torch.float32)).eps / 2
     error = unit * sum(step.band.taps + 2 for step in passes)  # of sums of what is at most 1
     assert ((ours[:, 3:] - weights).abs() <= error + torch.finfo(dtype).eps).all()

@@ -10,7 +10,7 @@ import torch
 
 import torchresample as tr
 from torchresample import cpu, jit, reference
-from torchresample.ops import _passes
+from torchresample.ops import planned_passes
 from torchresample.pil import SHARED, from_pixels, pixels
 from torchresample.profiles import PROFILES
 
@@ -39,7 +39,7 @@ def test_passes(rng, like, method, antialias, dtype):
         layout = torch.channels_last if case % 2 else torch.contiguous_format
         x = torch.from_numpy(rng.integers(0, 256, (b, c, h, w), dtype=np.uint8))
         x = x.to(dtype).contiguous(memory_format=layout)
-        passes = _passes(
+        passes = planned_passes(
             (h, w),
             tuple(size),
             method,
@@ -98,7 +98,7 @@ def test_threads_change_nothing(rng):
 def test_sums_that_leave_int32_take_the_reference(rng):
     """Weights whose positive part sums to over 2: Pillow's int32 would overflow, ours does not."""
     options = ("bilinear", "pillow", True, "renormalize", None, None, False, False)
-    passes = _passes((30, 30), (30, 31), *options, torch.uint8, 1)
+    passes = planned_passes((30, 30), (30, 31), *options, torch.uint8, 1)
     step = passes[0]
     loud = step.band.weight * np.where(np.arange(step.band.taps) % 2, -3, 5)
     step = type(step)(step.dim, type(step.band)(30, 31, step.band.start, loud), torch.uint8,

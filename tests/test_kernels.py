@@ -12,6 +12,9 @@ VARIANTS = {variant.name: (variant, hints) for variant, hints in launched().item
 SHARED = {"sm_80": 163, "sm_90": 227, "sm_100": 227, "gfx942": 64}
 """KiB that a program may have."""
 
+PIXELS = {"*u8": 1, "*fp16": 2, "*bf16": 2, "*fp32": 4}
+"""Bytes of those that are multiplied."""
+
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
@@ -21,10 +24,11 @@ def table() -> pd.DataFrame:
 def test_there_are_variants():
     """Of every kernel, and of every type of sums."""
     kernels = {variant.kernel.fn.__name__ for variant, _ in VARIANTS.values()}
-    names = "resize", "multiply", "weigh", "select", "straighten", "blocks"
+    names = "resize", "multiply", "weigh", "weigh_both", "select", "straighten", "blocks", "bits"
     assert kernels == {f"{name}_kernel" for name in names}
-    sums = {str(dict(variant.constants).get("SUMS")) for variant, _ in VARIANTS.values()}
-    assert sums == {"int32", "int64", "fp32", "fp64", "None"}
+    for sums in ("SUMS", "SUMS_1", "SUMS_2"):
+        kinds = {str(dict(variant.constants).get(sums)) for variant, _ in VARIANTS.values()}
+        assert kinds == {"int32", "int64", "fp32", "fp64", "None"}
 
 
 def test_the_table_has_them(table):
@@ -49,7 +53,7 @@ def test_any_number_of_taps(like, method, dtype, taps):
 
 def _chunk(variant) -> tuple[int, int] | None:
     """Bytes of pixels that a program multiplies at once, and of how many a line consists."""
-    constants, size = dict(variant.constants), 1 if variant.types[0] == "*u8" else 2
+    constants, size = dict(variant.constants), PIXELS.get(variant.types[0])
     for chunk, lanes, *aligns in (
         ("CHUNK_1", "CHUNK_2", "ALIGN_1", "ALIGN_2"),
         ("CHUNK", "LANES", "ALIGN", "ALIGN_LANES"),

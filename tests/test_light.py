@@ -7,7 +7,7 @@ from PIL import Image
 
 import torchresample as tr
 from torchresample import light, reference
-from torchresample.ops import _passes
+from torchresample.ops import planned_passes
 from torchresample.profiles import PROFILES
 
 METHODS = [
@@ -47,7 +47,7 @@ def test_bytes(rng, method, antialias, size):
     exact = tr.resize(values, size, method, **options).numpy()
     # Light, weights and sums are rounded to 16 bits each.
     place = "renormalize", options["box"], None, False, False, torch.uint8, 3
-    passes = _passes((40, 51), size, method, "linear-light", antialias, *place)
+    passes = planned_passes((40, 51), size, method, "linear-light", antialias, *place)
     (sum_x, taps_x), (sum_y, taps_y) = (
         (np.abs(step.band.weight).sum(1).max(), step.band.taps) for step in passes
     )
@@ -70,7 +70,7 @@ def test_loops(rng, method, boundary):
         ours = tr.resize(x, size, method, like="linear-light", boundary=boundary, box=box)
         place = boundary, box, None, False, False, torch.uint8, shape[0]
         out = x[None]
-        for step in _passes(shape[1:], size, method, "linear-light", True, *place):
+        for step in planned_passes(shape[1:], size, method, "linear-light", True, *place):
             out = reference.apply_pass(out, step, None)
         assert torch.equal(ours, out[0])
 
@@ -93,7 +93,7 @@ def test_floats(rng, dtype):
     exact = np.sign(exact) * encoded(np.abs(exact))
     wide = torch.finfo(torch.promote_types(dtype, torch.float32))
     place = "renormalize", None, None, False, False, torch.float32, 3
-    passes = _passes((20, 30), (9, 40), "lanczos3", "linear-light", True, *place)
+    passes = planned_passes((20, 30), (9, 40), "lanczos3", "linear-light", True, *place)
     sums = np.prod([np.abs(step.band.weight).sum(1).max() for step in passes])
     # Light is rounded, as is every product and sum; sRGB spreads that by its slope, and is rounded.
     roundings = 8 + sum(step.band.taps + 1 for step in passes)

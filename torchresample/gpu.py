@@ -3,11 +3,11 @@
 | pass | applied by |
 |---|---|
 | a gather | ``select_kernel``, moving values; both axes at once |
-| fixed point of uint8, weighted sums of float16 and bfloat16 | ``resize_kernel``, both axes at \
-once; ``multiply_kernel``, one |
-| other fixed point, a mean, products cut one by one | ``weigh_kernel``, in int32 or wider |
-| weighted sums of float32 | ``weigh_kernel``, in float32 |
-| all others | ``weigh_kernel``, in float64, or float32 where ordered so |
+| fixed point of uint8, weighted sums of float16, bfloat16 and float32 | ``resize_kernel``, both \
+axes at once; ``multiply_kernel``, one |
+| other fixed point, a mean, products cut one by one | ``weigh_both_kernel``, both axes at once, \
+or ``weigh_kernel``, one, in int32 or wider |
+| all others | the same, in float64, or float32 where ordered so |
 
 Nothing is added atomically: every run has the same bytes.
 """
@@ -71,13 +71,9 @@ class _Step(NamedTuple):
 
 
 def _joined(steps: list[_Step]) -> list[Callable]:
-    """What runs them: both axes in one launch, where the matrix units have their arithmetic."""
+    """What runs them: both axes at once, where there are two."""
     if len(steps) == 2:
-        first, second = steps
-        # Between halves stand sums in float32, which have the limbs of bfloat16.
-        kind = torch.uint8 if second.dtype == torch.uint8 else torch.bfloat16
-        if first.weighing.multiplies(first.dtype) and second.weighing.multiplies(kind):
-            return [partial(_resize, first, second)]
+        return [partial(_weigh_both, *steps)]
     return [partial(_weigh, step) for step in steps]
 
 
@@ -135,7 +131,7 @@ def _select(
     return out
 
 
-def _resize(
+def _weigh_both(
     first: _Step,
     second: _Step,
     x: Tensor,
@@ -144,12 +140,20 @@ def _resize(
     scaling: "ScalingTable | None",
     source: "Source",
 ) -> None:
+    """In one launch, or in two where these take less time."""
     from torchresample.triton_kernels import launch
 
     bands = first.weighing, second.weighing
-    if not (launch.near(x) and launch.resize(x, *bands, scaling, out, source=source)):
-        between = _weigh(first, x, None, inner, None, source)
-        _weigh(second, between, out, inner, scaling, None)
+    if first.weighing.multiplies(first.dtype) and second.weighing.multiplies(second.dtype):
+        if launch.near(x) and launch.resize(x, *bands, scaling, out, source=source):
+            return
+    else:
+        if source is not None:
+            x, source = _select(None, None, x, None, inner, None, source), None
+        if launch.weigh_both(x, *bands, first.store, scaling, out):
+            return
+    between = _weigh(first, x, None, inner, None, source)
+    _weigh(second, between, out, inner, scaling, None)
 
 
 def _weigh(
@@ -165,13 +169,13 @@ def _weigh(
     if source is not None:
         x = _select(None, None, x, None, inner, None, source)
     weighing = step.weighing
-    # Sums of halves that stay float32 are rare: they are not worth more compiled kernels.
-    multiplies = launch.near(x) and weighing.multiplies(x.dtype)
-    multiplies = multiplies and (out is not None or step.store == x.dtype)
     if out is None:
         shape = list(x.shape)
         shape[weighing.dim] = len(weighing.start)
         out = _empty(x, shape, step.store, inner)
+    # Halves and float32 side by side are rare: they are not worth more compiled kernels.
+    image = out.dtype if scaling is None else scaling.image
+    multiplies = image == x.dtype and launch.near(x) and weighing.multiplies(x.dtype)
     (launch.multiply if multiplies else launch.weigh)(x, weighing, scaling, out)
     return out
 
@@ -212,6 +216,7 @@ def _weighings(
         options["scale"] = float(np.float32(1) / np.float32(step.count))
     if step.sums == "floor16":
         options["cut"] = 16
+    options["ordered"] = step.sums in ("float32", "float64")
     place = torch.from_numpy(band.start + lead), torch.from_numpy(count)
     index = None if band.gather is None else torch.from_numpy(band.gather)
     weighings = [Weighing(step.dim, *place, torch.from_numpy(dense).to(sums), index, **options)]

@@ -138,7 +138,7 @@ def resample_scaled(
 @lru_cache(maxsize=64)
 def rows_read(size_x: tuple[int, int], size: tuple[int, int], *scalars) -> tuple[int, int]:
     """First row of an image that ``compute`` reads, and last + 1; the scalars as of ``program``."""
-    down = next((s.band for s in _passes(size_x, size, *scalars) if s.dim == VERTICAL), None)
+    down = next((s.band for s in planned_passes(size_x, size, *scalars) if s.dim == VERTICAL), None)
     if down is None:
         return 0, size_x[0]
     first, last = int(down.start.min()), int(down.start.max()) + down.taps
@@ -178,7 +178,7 @@ def program(*scalars) -> Callable[..., None]:
     or ``"torch"`` for the operations of ``reference``.
     """
     *scalars, dtype, channels, engine = scalars
-    return engine_program(_passes(*scalars, dtype, channels), dtype, engine)
+    return engine_program(planned_passes(*scalars, dtype, channels), dtype, engine)
 
 
 def engine_program(passes: tuple[Pass, ...], dtype: torch.dtype, engine: str) -> Callable:
@@ -188,7 +188,7 @@ def engine_program(passes: tuple[Pass, ...], dtype: torch.dtype, engine: str) ->
     return cpu.program(passes, dtype, engine == "cpu")
 
 
-def _passes(
+def planned_passes(
     size_x: tuple[int, int],
     size_out: tuple[int, int],
     method: str,

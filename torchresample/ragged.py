@@ -1,6 +1,7 @@
 """Images of different sizes in one launch: their bands are made on the device.
 
-For uint8 in Pillow's arithmetic, by filters made of operations that a GPU rounds as a CPU does.
+For uint8 in Pillow's or ATen's arithmetic, by filters made of operations that a GPU rounds as a CPU
+does.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ def serves(
 ) -> bool:
     """Whether ``resize_images`` has the arithmetic for such images."""
     pillow = PROFILES[like].columns_first is not None and boundary == "renormalize"
-    if not pillow or images[0].dtype != torch.uint8 or method not in FILTERS:
+    aten = like == "torch" and antialias
+    if not (pillow or aten) or images[0].dtype != torch.uint8 or method not in FILTERS:
         return False
     from torchresample.triton_kernels import launch, weights
 
@@ -54,13 +56,15 @@ def resize_images(
     edges = np.array([row if box is None else box for row, box in zip(whole, boxes, strict=True)])
     y = profile.axis(sizes[:, 0], out.shape[-2], edges[:, 1], edges[:, 3])
     x = profile.axis(sizes[:, 1], out.shape[-1], edges[:, 0], edges[:, 2])
-    keeps = spec.skip & (y.crops & x.crops)
+    pillow = profile.columns_first is not None
+    keeps = spec.skip & pillow & (y.crops & x.crops)
     down = ragged.Axes(*_described(y, keeps | (spec.skip & y.unchanged), np.zeros(len(images))))
     across = ragged.Axes(*_described(x, keeps | (spec.skip & x.unchanged), np.array(flips)))
     form, parameters = FILTERS[method].form
     filter_ = ragged.Filter(form, parameters, FILTERS[method].radius, antialias)
-    first = profile.columns_first(y, x)
-    ragged.resize(images, down, across, first, filter_, PILLOW_BITS, scaling, out)
+    first = profile.columns_first(y, x) if pillow else np.zeros(len(images), dtype=bool)
+    bits = PILLOW_BITS if pillow else None
+    ragged.resize(images, down, across, first, filter_, bits, scaling, out)
 
 
 def _described(axis: Axis, copies: np.ndarray, reverse: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -39,9 +39,10 @@ def _tap_sums(
         used = k < count
         position = start + k
         if index_ptr is not None:
-            position = tl.load(index_ptr + position, mask=used, other=0)
+            position = tl.load(index_ptr + position, mask=used, other=0).to(tl.int32)
         inside = used[:, None] & within[None, :]
-        pixels = tl.load(x_ptr + position[:, None] * x_axis + lanes, mask=inside, other=0)
+        position = position.to(tl.int64)[:, None] * x_axis
+        pixels = tl.load(x_ptr + position + lanes, mask=inside, other=0)
         if decoded_ptr is not None:
             pixels = tl.load(decoded_ptr + pixels)
         weights = tl.load(weight_ptr + k, mask=used, other=0)
@@ -168,6 +169,44 @@ def _stored(sums, scale, low, high, table_ptr, RULE: tl.constexpr):
     return values
 
 
+@triton.jit
+def _taps(start_ptr, count_ptr, weight_ptr, taps, j, n_out):
+    """First pixel and number of the taps of outputs ``j``, and where their weights begin."""
+    start = tl.load(start_ptr + j, mask=j < n_out, other=0).to(tl.int32)
+    count = tl.load(count_ptr + j, mask=j < n_out, other=0).to(tl.int32)
+    return start, count, weight_ptr + j.to(tl.int64) * taps
+
+
+@triton.jit
+def _tap_sums_of_both(
+    x_ptr, decoded_ptr, x_1, x_2,
+    index_1_ptr, start_1, count_1, weights_1_ptr, begin_1, scale_1, low_1, high_1,
+    index_2_ptr, start_2, count_2, weights_2_ptr, sums,
+    SUMS: tl.constexpr, CUT_1: tl.constexpr, RULE: tl.constexpr, BETWEEN: tl.constexpr,
+    CUT_2: tl.constexpr,
+):  # fmt: skip
+    """``sums`` ``[outputs of the first axis, of the second]``, tap by tap along both.
+
+    Those of the first axis, of the type ``SUMS``, are made again for each tap of the second, and
+    are what ``weigh_kernel`` stores, of the type ``BETWEEN``.
+    """
+    for k in range(tl.max(count_2, 0)):
+        used, position = k < count_2, start_2 + k
+        if index_2_ptr is not None:
+            position = tl.load(index_2_ptr + position, mask=used, other=0).to(tl.int32)
+        between = _tap_sums(
+            x_ptr, decoded_ptr, x_1, x_2, position, used, index_1_ptr, start_1, count_1,
+            weights_1_ptr, tl.zeros(sums.shape, SUMS) + begin_1, CUT_1,
+        )  # fmt: skip
+        between = _stored(between, scale_1, low_1, high_1, None, RULE).to(BETWEEN).to(sums.dtype)
+        weights = tl.load(weights_2_ptr + k, mask=used, other=0)
+        products = weights[None, :] * between
+        if CUT_2 > 0:
+            products = products >> CUT_2
+        sums += products
+    return sums
+
+
 @triton.jit(
     do_not_specialize=["channels", "n_out", "taps", "begin", "scale", "low", "high"],
 )
@@ -203,16 +242,60 @@ def weigh_kernel(
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
     j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * LANES + tl.arange(0, LANES)
-    start = tl.load(start_ptr + j, mask=j < n_out, other=0)
-    count = tl.load(count_ptr + j, mask=j < n_out, other=0)
+    start, count, weights_ptr = _taps(start_ptr, count_ptr, weight_ptr, taps, j, n_out)
     decoded_ptr = None if RULE == "srgb" else table_ptr
     sums = _tap_sums(
-        x_ptr, decoded_ptr, x_axis, x_other, i, i < n_other, index_ptr, start, count,
-        weight_ptr + j.to(tl.int64) * taps, tl.zeros((OUTPUTS, LANES), SUMS) + begin, CUT,
+        x_ptr, decoded_ptr, x_axis, x_other, i, i < n_other, index_ptr, start, count, weights_ptr,
+        tl.zeros((OUTPUTS, LANES), SUMS) + begin, CUT,
     )  # fmt: skip
     values = _stored(sums, scale, low, high, table_ptr, RULE)
     _write(
         out_ptr, values, j, n_out, out_axis, i, n_other, out_other, scaling_ptr, channel, IMAGE
+    )  # fmt: skip
+
+
+@triton.jit(
+    do_not_specialize=[
+        *("channels", "n_out_1", "taps_1", "begin_1", "scale_1", "low_1", "high_1"),
+        *("n_out_2", "taps_2", "begin_2", "scale_2", "low_2", "high_2"),
+    ],
+)
+def weigh_both_kernel(
+    x_ptr, out_ptr,
+    index_1_ptr, start_1_ptr, count_1_ptr, weight_1_ptr, table_1_ptr,
+    index_2_ptr, start_2_ptr, count_2_ptr, weight_2_ptr, table_2_ptr, scaling_ptr,
+    channels, n_out_1, taps_1, n_out_2, taps_2,
+    x_image, x_channel, x_1, x_2,
+    out_image, out_channel, out_1, out_2,
+    begin_1, scale_1, low_1, high_1, begin_2, scale_2, low_2, high_2,
+    SUMS_1: tl.constexpr, CUT_1: tl.constexpr, RULE_1: tl.constexpr, BETWEEN: tl.constexpr,
+    SUMS_2: tl.constexpr, CUT_2: tl.constexpr, RULE_2: tl.constexpr,
+    OUTPUTS: tl.constexpr, IMAGE: tl.constexpr,
+):  # fmt: skip
+    """Bands along both axes: what ``weigh_kernel`` gives in two launches.
+
+    Arguments as there, for each axis; ``BETWEEN``: the type that the first of them would store.
+    """
+    x_ptr, out_ptr, _, channel, row, column = _placed(
+        x_ptr, out_ptr, tl.cdiv(n_out_1, OUTPUTS), tl.cdiv(n_out_2, OUTPUTS),
+        channels, x_image, x_channel, out_image, out_channel,
+    )  # fmt: skip
+    j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * OUTPUTS + tl.arange(0, OUTPUTS)
+    start_1, count_1, weights_1_ptr = _taps(
+        start_1_ptr, count_1_ptr, weight_1_ptr, taps_1, j, n_out_1
+    )
+    start_2, count_2, weights_2_ptr = _taps(
+        start_2_ptr, count_2_ptr, weight_2_ptr, taps_2, i, n_out_2
+    )
+    sums = _tap_sums_of_both(
+        x_ptr, table_1_ptr, x_1, x_2,
+        index_1_ptr, start_1, count_1, weights_1_ptr, begin_1, scale_1, low_1, high_1,
+        index_2_ptr, start_2, count_2, weights_2_ptr,
+        tl.zeros((OUTPUTS, OUTPUTS), SUMS_2) + begin_2, SUMS_1, CUT_1, RULE_1, BETWEEN, CUT_2,
+    )  # fmt: skip
+    values = _stored(sums, scale_2, low_2, high_2, table_2_ptr, RULE_2)
+    _write(
+        out_ptr, values, j, n_out_1, out_1, i, n_out_2, out_2, scaling_ptr, channel, IMAGE
     )  # fmt: skip
 
 

@@ -10,12 +10,14 @@ import triton.language as tl
 from torch import Tensor
 
 from . import tables
-from .kernels import select_kernel, straighten_kernel, weigh_kernel
+from .kernels import select_kernel, straighten_kernel, weigh_both_kernel, weigh_kernel
 from .products import multiply_kernel, resize_kernel
 from .tables import ALPHA, CHUNK, LINES, Blocks, Frame, ScalingTable, Source, Weighing
 
 _TYPES = {
     torch.uint8: tl.uint8,
+    torch.uint16: tl.uint16,
+    torch.int16: tl.int16,
     torch.int32: tl.int32,
     torch.int64: tl.int64,
     torch.float16: tl.float16,
@@ -25,13 +27,17 @@ _TYPES = {
 }
 
 
-HALF_LIMBS = {torch.float16: 2, torch.bfloat16: 3}
-"""Which hold a weight of float32."""
+LIMBS = {
+    torch.float16: (torch.float16, 2),
+    torch.bfloat16: (torch.bfloat16, 3),
+    torch.float32: (torch.bfloat16, 3),
+}
+"""Those of a weight of float32, by the pixels' dtype."""
 
 
 def near(x: Tensor) -> bool:
     """Whether the places of a tile's pixels, counted from its first, fit 32 bits."""
-    return CHUNK * (x.stride(2) + x.stride(3)) < 2**31
+    return LINES * (x.stride(2) + x.stride(3)) < 2**31
 
 
 def resize(
@@ -40,8 +46,8 @@ def resize(
 ) -> bool:  # fmt: skip
     """Both axes in one launch; ``False``, and nothing done, where two launches take less time.
 
-    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``Weighing.multiplies``. ``tile``: one of
-    ``tables.TILES``, in place of that choice. ``source``: what is made of ``x`` before.
+    See ``near`` and ``Weighing.multiplies`` for what it takes. ``tile``: one of ``tables.TILES``,
+    in place of that choice. ``source``: what is made of ``x`` before.
     """
     one, two = _axis(first), _axis(second)
     whole, aligns = x.dtype == torch.uint8, _aligns(x, one, two)
@@ -54,8 +60,8 @@ def resize(
     across, down, chunk = tile
     if whole:  # of one number of digits, as each pair of two would be another compiled kernel
         kinds = [(torch.int8, max(first.digits, second.digits))] * 2
-    else:
-        kinds = [(x.dtype, HALF_LIMBS[x.dtype]), (torch.bfloat16, HALF_LIMBS[torch.bfloat16])]
+    else:  # between the passes they are float32
+        kinds = [LIMBS[x.dtype], LIMBS[torch.float32]]
     a = tables.blocks(first, across, aligns[0], chunk, *kinds[0], x.device)
     b = tables.blocks(second, down, aligns[1], chunk, *kinds[1], x.device)
     n_out = out.shape[one], out.shape[two]
@@ -80,7 +86,7 @@ def resize(
 def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tensor) -> None:
     """One axis on the matrix units: ``out`` is shaped as ``x`` but along ``weighing.dim``.
 
-    ``x`` is uint8, float16 or bfloat16; see ``near`` and ``Weighing.multiplies``.
+    See ``near`` and ``Weighing.multiplies`` for what it takes.
     """
     axis = _axis(weighing)
     other, whole = 5 - axis, x.dtype == torch.uint8
@@ -88,8 +94,9 @@ def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: T
     n_out, n_other = out.shape[axis], out.shape[other]
     lines = out.shape[0] * out.shape[1] * n_other
     outputs = tables.block(weighing, aligns[0], x.itemsize, lines, _processors(x.device))
-    kind = (torch.int8, weighing.digits) if whole else (x.dtype, HALF_LIMBS[x.dtype])
-    blocks = tables.blocks(weighing, outputs, aligns[0], CHUNK, *kind, x.device)
+    kind = (torch.int8, weighing.digits) if whole else LIMBS[x.dtype]
+    chunk = CHUNK[x.itemsize]
+    blocks = tables.blocks(weighing, outputs, aligns[0], chunk, *kind, x.device)
     grid = (_programs(out, n_out, outputs, n_other, LINES),)
     order = 0, 1, axis, other
     with on(x.device):
@@ -98,9 +105,9 @@ def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: T
             out.shape[1], x.shape[axis], n_out, n_other,
             blocks.weight.shape[3], weighing.weight.shape[1], weighing.scale,
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
-            LIMBS=blocks.weight.shape[1], OUTPUTS=outputs, CHUNK=CHUNK, ALIGN=aligns[0],
+            LIMBS=blocks.weight.shape[1], OUTPUTS=outputs, CHUNK=chunk, ALIGN=aligns[0],
             LANES=LINES, ALIGN_LANES=aligns[1], IMAGE=image_type(scaling),
-            num_warps=4, enable_fp_fusion=False,
+            num_warps=8 if x.itemsize == 4 else 4, enable_fp_fusion=False,
         )  # fmt: skip
 
 
@@ -114,17 +121,45 @@ def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tens
     outputs, lanes = (64, 16) if near else (16, 64)
     grid = (_programs(out, n_out, outputs, n_other, lanes),)
     order = 0, 1, axis, other
-    start, count, weight, index = _on_device(weighing, x.device)
-    table = None if weighing.table is None else _copied(weighing.table, x.device)
     with on(x.device):
         weigh_kernel[grid](
-            x, out, index, start, count, weight, table, scaling_ptr(scaling, x.device),
-            out.shape[1], n_out, n_other, weight.shape[1],
+            x, out, *_band(weighing, x.device), scaling_ptr(scaling, x.device),
+            out.shape[1], n_out, n_other, weighing.weight.shape[1],
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
-            weighing.begin, weighing.scale, weighing.low, weighing.high,
-            SUMS=_TYPES[weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
+            *_limits(weighing),
+            SUMS=_TYPES[weighing.weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
             OUTPUTS=outputs, LANES=lanes, IMAGE=image_type(scaling), enable_fp_fusion=False,
         )  # fmt: skip
+
+
+def weigh_both(
+    x: Tensor, first: Weighing, second: Weighing, between: torch.dtype,
+    scaling: ScalingTable | None, out: Tensor,
+) -> bool:  # fmt: skip
+    """Both axes in one launch, in the order of the taps; otherwise as ``resize``.
+
+    ``between``: the dtype that a launch of ``first`` alone would store.
+    """
+    one, two = _axis(first), _axis(second)
+    planes = x.shape[0] * x.shape[1]
+    if not tables.joins(first, second, between.itemsize, planes, x.shape[two]):
+        return False
+    n_out = out.shape[one], out.shape[two]
+    grid = (_programs(out, n_out[0], 32, n_out[1], 32),)
+    order = 0, 1, one, two
+    with on(x.device):
+        weigh_both_kernel[grid](
+            x, out, *_band(first, x.device), *_band(second, x.device),
+            scaling_ptr(scaling, x.device),
+            out.shape[1], n_out[0], first.weight.shape[1], n_out[1], second.weight.shape[1],
+            *(x.stride(i) for i in order), *(out.stride(i) for i in order),
+            *_limits(first), *_limits(second),
+            SUMS_1=_TYPES[first.weight.dtype], CUT_1=first.cut, RULE_1=first.rule,
+            BETWEEN=_TYPES[between],
+            SUMS_2=_TYPES[second.weight.dtype], CUT_2=second.cut, RULE_2=second.rule,
+            OUTPUTS=32, IMAGE=image_type(scaling), enable_fp_fusion=False,
+        )  # fmt: skip
+    return True
 
 
 def select(
@@ -199,7 +234,7 @@ def _axis(weighing: Weighing) -> int:
 def warps(across: int, down: int, pixel: int, source: Source = None) -> int:
     """With which the sums of such a tile, of pixels of so many bytes, fit the registers."""
     large = across * down >= (2048 if source is None else 1024)
-    return 8 if large or pixel == 2 or isinstance(source, Frame) else 4
+    return 8 if large or pixel > 1 or isinstance(source, Frame) else 4
 
 
 def align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:
@@ -221,14 +256,24 @@ def _aligns(x: Tensor, first: int, second: int) -> tuple[int, int]:
 
 def _pointers(blocks: Blocks, weighing: Weighing, whole: bool) -> tuple[Tensor | None, ...]:
     """A band as ``multiply_kernel`` takes it."""
-    taps = (None,) * 3 if whole else _on_device(weighing, blocks.window.device)[:3]
+    taps = (None,) * 3 if whole else _on_device(weighing, blocks.window.device)[1:]
     return blocks.window, blocks.weight, blocks.bias, *taps
+
+
+def _band(weighing: Weighing, device: torch.device) -> tuple[Tensor | None, ...]:
+    """A band as ``weigh_kernel`` takes it."""
+    table = None if weighing.table is None else _copied(weighing.table, device)
+    return *_on_device(weighing, device), table
+
+
+def _limits(weighing: Weighing) -> tuple[float, ...]:
+    return weighing.begin, weighing.scale, weighing.low, weighing.high
 
 
 @tables.held
 @lru_cache(maxsize=256)
 def _on_device(weighing: Weighing, device: torch.device) -> tuple[Tensor | None, ...]:
-    tensors = weighing.start, weighing.count, weighing.weight, weighing.index
+    tensors = weighing.index, weighing.start, weighing.count, weighing.weight
     return tuple(t if t is None else t.to(device) for t in tensors)
 
 

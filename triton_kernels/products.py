@@ -3,7 +3,8 @@
 A band is cut into blocks of neighbouring outputs, each a dense matrix over the window of pixels
 that it reads. The units multiply short numbers only, so that a weight is a sum of limbs, the
 largest first: three of int8 as digits of base 256, or two of float16 or three of bfloat16, each the
-rounded rest of those before. A uint8 pixel is taken as int8 less 128, for which ``bias`` makes up.
+rounded rest of those before. A uint8 pixel is taken as int8 less 128, for which ``bias`` makes up;
+one of float32 as three limbs of bfloat16.
 
 The first axis is the one that is resampled first, be it the rows or the columns. Tiles have its
 outputs as rows: so the sums of the first product are an operand of the second.
@@ -12,7 +13,16 @@ outputs as rows: so the sums of the first product are an operand of the second.
 import triton
 import triton.language as tl
 
-from .kernels import _as_rgb, _beside, _placed, _tap_sums, _weighed_by_alpha, _write
+from .kernels import (
+    _as_rgb,
+    _beside,
+    _placed,
+    _tap_sums,
+    _tap_sums_of_both,
+    _taps,
+    _weighed_by_alpha,
+    _write,
+)
 
 # Arguments that change with every image are not compiled for; ALIGN says what counts of them.
 _IMAGE = ("x_image", "x_channel")
@@ -41,6 +51,28 @@ def _multiplied(
             total = tl.dot(pixels, weight.trans(), total, out_dtype=sums.dtype)
         weight_ptr += OUTPUTS * width
     return sums + total if digits else total
+
+
+@triton.jit
+def _multiplied_floats(
+    pixels, sums, weight_ptr, width, at, OUTPUTS: tl.constexpr, LEFT: tl.constexpr
+):  # fmt: skip
+    """``_multiplied`` for float32 in limbs, without products below the last bit.
+
+    The units cut sums off, where others round: what is small is added first, and to ``sums`` once.
+    """
+    high = pixels.to(tl.bfloat16)
+    pixels -= high.to(tl.float32)
+    middle = pixels.to(tl.bfloat16)
+    low = (pixels - middle.to(tl.float32)).to(tl.bfloat16)
+    second_ptr = weight_ptr + OUTPUTS * width
+    total = tl.zeros_like(sums)
+    total = _multiplied(low, total, weight_ptr, width, at, 1, OUTPUTS, LEFT)
+    total = _multiplied(middle, total, second_ptr, width, at, 1, OUTPUTS, LEFT)
+    total = _multiplied(high, total, second_ptr + OUTPUTS * width, width, at, 1, OUTPUTS, LEFT)
+    total = _multiplied(middle, total, weight_ptr, width, at, 1, OUTPUTS, LEFT)
+    total = _multiplied(high, total, second_ptr, width, at, 1, OUTPUTS, LEFT)
+    return sums + _multiplied(high, total, weight_ptr, width, at, 1, OUTPUTS, LEFT)
 
 
 @triton.jit
@@ -83,7 +115,10 @@ def _pixels(
         x_first = x_first // ALIGN_LANES * ALIGN_LANES
     k, i = _places(n_first - first, CHUNK, ALIGN), _places(n_second - second, LANES, ALIGN_LANES)
     # Added one after the other: places of their own would take registers.
-    pixels = tl.load(x_ptr + i[:, None] * x_second + k[None, :] * x_first)
+    if SIZE == 4 and ALIGN_LANES > 1:  # neighbours side by side, so that they are loaded together
+        pixels = tl.load(x_ptr + k[:, None] * x_first + i[None, :] * x_second).trans()
+    else:
+        pixels = tl.load(x_ptr + i[:, None] * x_second + k[None, :] * x_first)
     if frame_ptr is not None:
         j, i = (first + k)[None, :], (second + i)[:, None]
         pixels = _as_rgb(pixels, side_ptr, frame_ptr, channel, i, j)
@@ -114,18 +149,29 @@ def _first_sums(
             start + at, second, n_first, n_second, x_first, x_second,
             CHUNK, LANES, ALIGN, ALIGN_LANES,
         )  # fmt: skip
-        sums = _multiplied(pixels.trans(), sums, weight_ptr, width, at, LIMBS, OUTPUTS, True)
+        if pixels.dtype == tl.float32:
+            sums = _multiplied_floats(pixels.trans(), sums, weight_ptr, width, at, OUTPUTS, True)
+        else:
+            sums = _multiplied(pixels.trans(), sums, weight_ptr, width, at, LIMBS, OUTPUTS, True)
     if whole:
         sums += tl.load(bias_ptr + block * OUTPUTS + tl.arange(0, OUTPUTS))[:, None]
     return sums
 
 
 @triton.jit
-def _second_sums(between, sums, weight_ptr, width, at, LIMBS: tl.constexpr, OUTPUTS: tl.constexpr):
-    """``sums`` and the products of ``between`` ``[lanes, CHUNK]``, bytes or float32."""
+def _second_sums(
+    between, sums, weight_ptr, width, at,
+    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, FINE: tl.constexpr,
+):  # fmt: skip
+    """``sums`` and the products of ``between`` ``[lanes, CHUNK]``, bytes or float32.
+
+    ``FINE``: whether float32 has to be kept to its last bits.
+    """
     if sums.dtype == tl.int32:
         pixels = (between - 128).to(tl.int8)
         sums = _multiplied(pixels, sums, weight_ptr, width, at, LIMBS, OUTPUTS, False)
+    elif FINE:
+        sums = _multiplied_floats(between, sums, weight_ptr, width, at, OUTPUTS, False)
     else:
         for taken in tl.static_range(LIMBS):  # products below the last bit are left out
             part = between.to(tl.bfloat16)
@@ -145,29 +191,6 @@ def _finite(sums):
     return tl.min((tl.abs(sums) < float("inf")).to(tl.int32)) > 0
 
 
-@triton.jit
-def _taps(start_ptr, count_ptr, weight_ptr, taps, j, n_out):
-    """First pixel and number of the taps of outputs ``j``, and where their weights begin."""
-    start = tl.load(start_ptr + j, mask=j < n_out, other=0)
-    count = tl.load(count_ptr + j, mask=j < n_out, other=0)
-    return start, count, weight_ptr + j.to(tl.int64) * taps
-
-
-@triton.jit
-def _tap_sums_of_both(
-    x_ptr, x_1, x_2, start_1, count_1, weights_1_ptr, start_2, count_2, weights_2_ptr, sums
-):  # fmt: skip
-    """``sums`` ``[outputs of the first axis, of the second]``, tap by tap along both."""
-    for k in range(tl.max(count_2, 0)):
-        used = k < count_2
-        between = _tap_sums(
-            x_ptr, None, x_1, x_2, start_2 + k, used, None, start_1, count_1, weights_1_ptr,
-            tl.zeros_like(sums), 0,
-        )  # fmt: skip
-        sums += tl.load(weights_2_ptr + k, mask=used, other=0)[None, :] * between
-    return sums
-
-
 @triton.jit(
     do_not_specialize=["channels", "n_in", "taps", "bits", *_IMAGE],
     do_not_specialize_on_alignment=["x_ptr", "x_axis", "x_other"],
@@ -181,7 +204,7 @@ def multiply_kernel(
     LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, ALIGN: tl.constexpr,
     LANES: tl.constexpr, ALIGN_LANES: tl.constexpr, IMAGE: tl.constexpr,
 ):  # fmt: skip
-    """A band along one axis: uint8 in fixed point, or float16 and bfloat16 in float32.
+    """A band along one axis: uint8 in fixed point, or floats of up to 32 bits in float32.
 
     Args:
         window_ptr: int32 ``[blocks, 2]``, where each window begins, and its length.
@@ -242,13 +265,12 @@ def resize_kernel(
     Arguments as there, for each axis, of ``blocks_1`` and ``blocks_2`` blocks; and
 
         side_ptr, frame_ptr: see ``select_kernel``; the second axis first.
-        images_ptr: int64 ``[images, 10]``, of each image the address, stride of channels, lengths
-            of the axes before, after, their strides in ``out``, and in the image; then each has
-            bands of its own, one after the other. ``None``: all are parts of ``x_ptr``.
+        images_ptr: int64 ``[images, 12]``, of each image the address, stride of channels, lengths
+            of the axes before, after, their strides in ``out``, in the image, and their bits; then
+            each has bands of its own, one after the other. ``None``: all are parts of ``x_ptr``.
         PACKED: whether the stride of the first axis is ``x_1`` for all images.
 
-    Between the passes uint8 is uint8, and others are float32, of which the second product takes
-    three limbs of bfloat16, as of its weights.
+    Between the passes uint8 is uint8, and others are float32.
     """
     x_ptr, out_ptr, image, channel, row, column = _placed(
         x_ptr, out_ptr, blocks_2, blocks_1, channels, x_image, x_channel, out_image, out_channel
@@ -257,12 +279,13 @@ def resize_kernel(
     if side_ptr is not None:
         side_ptr, part = _beside(side_ptr, frame_ptr, image, channel, channels, x_image)
     if images_ptr is not None:
-        images_ptr += 10 * image
+        images_ptr += 12 * image
         x_ptr = tl.load(images_ptr).to(x_ptr.dtype) + channel * tl.load(images_ptr + 1)
         n_in_1, n_in_2 = tl.load(images_ptr + 2).to(tl.int32), tl.load(images_ptr + 3).to(tl.int32)
         n_out_1, n_out_2 = tl.load(images_ptr + 4), tl.load(images_ptr + 5)
         out_1, out_2 = tl.load(images_ptr + 6), tl.load(images_ptr + 7)
         x_2 = tl.load(images_ptr + 9).to(tl.int32)
+        bits_1 = tl.load(images_ptr + 10).to(tl.int32)
         if not PACKED:
             x_1 = tl.load(images_ptr + 8).to(tl.int32)
         window_1_ptr += 2 * image * blocks_1
@@ -274,6 +297,7 @@ def resize_kernel(
     j = column * OUTPUTS_1 + tl.arange(0, OUTPUTS_1)
     i = row * OUTPUTS_2 + tl.arange(0, OUTPUTS_2)
     whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8
+    FINE: tl.constexpr = x_ptr.dtype.element_ty == tl.float32
     sums = tl.zeros((OUTPUTS_1, OUTPUTS_2), tl.int32 if whole else tl.float32)
     start, length = _window(window_2_ptr, row, ALIGN_2)
     weight_2_ptr += row.to(tl.int64) * LIMBS_2 * OUTPUTS_2 * width_2
@@ -285,8 +309,10 @@ def resize_kernel(
         )  # fmt: skip
         if whole:
             between = _bytes(between, bits_1)
-        sums = _second_sums(between, sums, weight_2_ptr, width_2, at, LIMBS_2, OUTPUTS_2)
+        sums = _second_sums(between, sums, weight_2_ptr, width_2, at, LIMBS_2, OUTPUTS_2, FINE)
     if whole:
+        if images_ptr is not None:  # not before, as registers are scarce
+            bits_2 = tl.load(images_ptr + 11).to(tl.int32)
         sums = _bytes(sums + tl.load(bias_2_ptr + i)[None, :], bits_2)
     elif not _finite(sums):
         start_1, count_1, weights_1 = _taps(
@@ -296,7 +322,8 @@ def resize_kernel(
             tap_start_2_ptr, tap_count_2_ptr, tap_weight_2_ptr, taps_2, i, n_out_2
         )
         sums = _tap_sums_of_both(
-            x_ptr, x_1, x_2, start_1, count_1, weights_1, start_2, count_2, weights_2,
-            tl.zeros_like(sums),
+            x_ptr, None, x_1, x_2, None, start_1, count_1, weights_1, 0.0, 0.0, 0, 0,
+            None, start_2, count_2, weights_2, tl.zeros_like(sums),
+            tl.float32, 0, "keep", tl.float32, 0,
         )  # fmt: skip
     _write(out_ptr, sums, j, n_out_1, out_1, i, n_out_2, out_2, scaling_ptr, channel, IMAGE)

@@ -13,7 +13,7 @@ from torch import Tensor
 from . import launch, tables
 from .products import resize_kernel
 from .tables import ScalingTable
-from .weights import blocks_kernel
+from .weights import bits_kernel, blocks_kernel
 
 
 class Axes(NamedTuple):
@@ -42,14 +42,14 @@ def resize(
     across: Axes,
     columns_first: np.ndarray,
     filter_: Filter,
-    bits: int,
+    bits: int | None,
     scaling: ScalingTable | None,
     out: Tensor,
 ) -> None:
     """``images``, uint8 ``[C, H, W]`` of one device, each into its ``out[i]`` ``[C, h, w]``.
 
     ``columns_first``: of each image, whether the height is resampled first; ``bits``: fraction bits
-    of the weights.
+    of the weights, ``None``: see ``bits_kernel``.
     """
     swap = columns_first[:, None]
     first, second = _chosen(swap, down, across), _chosen(swap, across, down)
@@ -64,28 +64,35 @@ def resize(
         *(np.array([[image.data_ptr()] for image in images]), strides[:, :1]),
         *(axes.whole[:, i : i + 1] for i in (0, 1) for axes in (first, second)),
         *(np.where(swap, ours[:, ::-1], ours), np.where(swap, strides[:, 1:], strides[:, :0:-1])),
+        np.full((len(images), 2), bits or 0),
     ]
     parts = np.concatenate(table, 1), first.whole, second.whole, first.edges, second.edges
     kernel = np.array([filter_.radius, *filter_.parameters, 0.0, 0.0])
     x, (table, *described, kernel) = images[0], _on_device((*parts, kernel), out.device)
     with launch.on(out.device):
         made = []
-        for axes, n, size, align, whole, edges in zip(
-            (first, second), blocks, outputs, aligns, described[:2], described[2:], strict=True
-        ):
+        for axes, n, size, align, whole, edges, precision in zip(
+            (first, second), blocks, outputs, aligns, described[:2], described[2:],
+            (table[10:], table[11:]), strict=True,
+        ):  # fmt: skip
+            kind = {"FORM": filter_.form, "ANTIALIAS": filter_.antialias}
+            if bits is None:
+                bits_kernel[(len(images),)](
+                    whole, edges, kernel, precision, **kind, OUTPUTS=128, enable_fp_fusion=False
+                )
             width = _width(axes, size, align, chunk, filter_)
             made.append(tables.empty_blocks(len(images) * n, size, width, out.device))
             blocks_kernel[(len(images) * n,)](
-                whole, edges, kernel, made[-1].window, made[-1].weight, made[-1].bias,
-                n, width, bits, FORM=filter_.form, ANTIALIAS=filter_.antialias,
-                LIMBS=3, OUTPUTS=size, CHUNK=chunk, ALIGN=align, enable_fp_fusion=False,
+                whole, edges, kernel, precision, made[-1].window, made[-1].weight, made[-1].bias,
+                n, width, **kind, LIMBS=3, OUTPUTS=size, CHUNK=chunk, ALIGN=align,
+                enable_fp_fusion=False,
             )  # fmt: skip
         one, two = made
         resize_kernel[(len(images) * len(x) * blocks[0] * blocks[1],)](
             x, out, one.window, one.weight, one.bias, None, None, None,
             two.window, two.weight, two.bias, None, None, None,
             None, None, launch.scaling_ptr(scaling, out.device), table, len(x), *blocks,
-            1, 1, one.weight.shape[3], 1, bits, 1, 1, two.weight.shape[3], 1, bits,
+            1, 1, one.weight.shape[3], 1, 0, 1, 1, two.weight.shape[3], 1, 0,
             0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
             LIMBS_1=3, OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=3, OUTPUTS_2=outputs[1], CHUNK_2=chunk, ALIGN_2=1,

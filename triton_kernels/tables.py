@@ -11,6 +11,7 @@ from torch import Tensor
 TILES = {
     1: ((16, 32, 64), (32, 32, 64), (64, 64, 64), (64, 64, 32)),
     2: ((16, 32, 64), (32, 32, 64), (64, 64, 32)),
+    4: ((16, 32, 32), (64, 32, 32)),
 }
 """By bytes of a pixel: outputs of a tile along both axes, and how much of a window is multiplied
 at once. With larger ones registers run out."""
@@ -24,8 +25,11 @@ DOWN, UP = TILES[1][0], TILES[1][2]
 BLOCKS = (16, 64)
 """Outputs of a block, where one axis is resampled."""
 
-LINES = CHUNK = 64
-"""Lines of such a tile, and the pixels of a window that are multiplied at once."""
+LINES = 64
+"""Lines of such a tile."""
+
+CHUNK = {1: 64, 2: 64, 4: 32}
+"""By bytes of a pixel: those of a window that are multiplied at once."""
 
 PRODUCTS = 90
 """Products of int8 that a GPU can do while it reads a byte.
@@ -51,6 +55,7 @@ class Weighing:
         index: int64, or ``None``.
         table: see ``table_ptr`` there.
         begin, scale, low, high, cut, rule: see there.
+        ordered: whether sums are those of no other order than the taps'.
     """
 
     dim: int
@@ -65,6 +70,7 @@ class Weighing:
     high: int = 0
     cut: int = 0
     table: Tensor | None = None
+    ordered: bool = False
 
     def multiplies(self, dtype: torch.dtype) -> bool:
         """Whether the matrix units have its arithmetic, for pixels of ``dtype``."""
@@ -73,8 +79,8 @@ class Weighing:
         if dtype == torch.uint8:
             fixed = self.rule == "shift" and self.weight.dtype == torch.int32
             return fixed and (self.low, self.high, self.cut) == (0, 255, 0) and self.digits <= 3
-        real = self.rule == "keep" and self.weight.dtype == torch.float32
-        return real and dtype in (torch.float16, torch.bfloat16)
+        real = self.rule == "keep" and self.weight.dtype == torch.float32 and not self.ordered
+        return real and dtype in (torch.float16, torch.bfloat16, torch.float32)
 
     @cached_property
     def digits(self) -> int:
@@ -237,13 +243,26 @@ def tile(
     return tiles[np.argmin(costs)] if two > MARGIN * min(costs) else None
 
 
+def joins(first: Weighing, second: Weighing, between: int, planes: int, lines: int) -> bool:
+    """Whether one launch of ``weigh_both_kernel`` costs less than two of ``weigh_kernel``.
+
+    It multiplies along the first axis again for each tap along the second, which takes as long as
+    to read a byte. ``between``: bytes of a pixel between the two; otherwise as ``tile``.
+    """
+    (n_1, taps_1), (n_2, taps_2) = first.weight.shape, second.weight.shape
+    together = n_2 * taps_2 * taps_1
+    apart = lines * (taps_1 + 2 * between) + n_2 * taps_2
+    return planes * n_1 * (together - apart) <= LAUNCH
+
+
 def _cost(
     weighing: Weighing, outputs: int, align: int, pixel: int, lines: int, processors: int
 ) -> float:
     """Of a launch that resamples one axis, in the time that a byte is read; see ``block``."""
-    lengths, parts = windows(weighing, outputs, align, CHUNK)[1], -(-lines // LINES)
+    chunk, parts = CHUNK[pixel], -(-lines // LINES)
+    lengths = windows(weighing, outputs, align, chunk)[1]
     line = lengths.sum() * (pixel + outputs * _product(pixel)) + lengths.size * outputs * pixel
-    steps = lengths.sum() // CHUNK
+    steps = lengths.sum() // chunk
     return parts * (LINES * line + steps * STEP) * max(1, processors / (lengths.size * parts))
 
 
@@ -266,5 +285,8 @@ def _cost_of_both(
 
 
 def _product(pixel: int) -> float:
-    """The time of a product with all limbs: three, for halves at half the speed."""
+    """The time of a product with all limbs.
+
+    Three, of halves at half the speed; of float32 it takes six of these.
+    """
     return 3 * pixel / PRODUCTS

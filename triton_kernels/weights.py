@@ -9,6 +9,9 @@ import triton.language as tl
 
 from .kernels import _rounded
 
+COLUMNS = tl.constexpr(12)
+"""Of ``resize_kernel``'s table of images, which ends with the fraction bits of both axes."""
+
 STEP = tl.constexpr(16)
 """Columns of a block that are made at once: with more, registers would run out."""
 
@@ -83,18 +86,70 @@ def _store_digits(place_ptr, weight, limb_stride, LIMBS: tl.constexpr):
 
 
 @triton.jit
-def _footprints(centre, support, pixel, n_in, copies):
-    """First pixel and the one past the last that outputs read, of those inside the image."""
-    first = tl.floor(centre - support + 0.5).to(tl.int64)
-    stop = tl.floor(centre + support + 0.5).to(tl.int64)
-    first = tl.where(copies != 0, pixel, tl.maximum(first, 0))
-    return first, tl.where(copies != 0, pixel + 1, tl.minimum(stop, n_in))
+def _footprints(
+    axis_ptr, edge_ptr, filter_ptr, image, j, FORM: tl.constexpr, ANTIALIAS: tl.constexpr
+):  # fmt: skip
+    """Of outputs ``j``: first pixel and the one past the last, centre, sum of weights, all in
+    ``[outputs]``; then what distances are multiplied with, and the parameters of the filter.
+
+    Arguments as of ``blocks_kernel``.
+    """
+    n_in, n_out = tl.load(axis_ptr + 4 * image), tl.load(axis_ptr + 4 * image + 1)
+    reverse, copies = tl.load(axis_ptr + 4 * image + 2), tl.load(axis_ptr + 4 * image + 3)
+    low, high = tl.load(edge_ptr + 2 * image), tl.load(edge_ptr + 2 * image + 1)
+    radius, a, b = tl.load(filter_ptr), tl.load(filter_ptr + 1), tl.load(filter_ptr + 2)
+    valid = j < n_out
+    j = tl.where(reverse != 0, n_out - 1 - j, j)
+    scale = (high - low) / n_out.to(tl.float64)
+    filter_scale = tl.maximum(scale, 1.0) if ANTIALIAS else scale * 0 + 1.0
+    support, inverse = radius * filter_scale, 1.0 / filter_scale
+    centre = low + (j.to(tl.float64) + 0.5) * scale
+    first = tl.maximum(tl.floor(centre - support + 0.5).to(tl.int64), 0)
+    stop = tl.minimum(tl.floor(centre + support + 0.5).to(tl.int64), n_in)
+    pixel = low.to(tl.int64) + j
+    first = tl.where(copies != 0, pixel, first)
+    stop = tl.where(valid, tl.where(copies != 0, pixel + 1, stop), first)
+    total = centre * 0
+    for k in range(tl.max(stop - first, 0)):
+        at = first + k
+        weight = _filter((at.to(tl.float64) - centre + 0.5) * inverse, a, b, FORM)
+        total += tl.where(at < stop, weight, 0.0)
+    return first, stop, centre, tl.where(total == 0, 1.0, total), inverse, a, b
 
 
-@triton.jit(do_not_specialize=["blocks", "bits"])
+@triton.jit(do_not_specialize_on_alignment=["bits_ptr"])
+def bits_kernel(
+    axis_ptr, edge_ptr, filter_ptr, bits_ptr,
+    FORM: tl.constexpr, ANTIALIAS: tl.constexpr, OUTPUTS: tl.constexpr,
+):  # fmt: skip
+    """The most fraction bits, at most 22, with which the weights of each image's axis fit int16.
+
+    ``bits_ptr``, ``[images, COLUMNS]``, is written; the others are as of ``blocks_kernel``. Source:
+    ATen ``UpSampleKernel.cpp``, ``_compute_index_ranges_int16_weights``.
+    """
+    image = tl.program_id(0)
+    largest = tl.zeros((OUTPUTS,), tl.float64)
+    for block in range(0, tl.load(axis_ptr + 4 * image + 1).to(tl.int32), OUTPUTS):
+        j = block + tl.arange(0, OUTPUTS)
+        first, stop, centre, total, inverse, a, b = _footprints(
+            axis_ptr, edge_ptr, filter_ptr, image, j, FORM, ANTIALIAS
+        )
+        for k in range(tl.max(stop - first, 0)):
+            at = first + k
+            weight = _filter((at.to(tl.float64) - centre + 0.5) * inverse, a, b, FORM) / total
+            largest = tl.where(at < stop, tl.maximum(largest, weight), largest)
+    most = tl.max(largest, 0)
+    bits, scaled = most.to(tl.int64) * 0 + 22, most * 4194304.0
+    for less in range(1, 23):  # with 22 - less bits: whether one more would be too many
+        bits = tl.where(scaled + 0.5 >= 32768.0, 22 - less, bits)
+        scaled *= 0.5
+    tl.store(bits_ptr + COLUMNS * image, bits)
+
+
+@triton.jit(do_not_specialize=["blocks"], do_not_specialize_on_alignment=["bits_ptr"])
 def blocks_kernel(
-    axis_ptr, edge_ptr, filter_ptr, window_ptr, weight_ptr, bias_ptr,
-    blocks, width, bits,
+    axis_ptr, edge_ptr, filter_ptr, bits_ptr, window_ptr, weight_ptr, bias_ptr,
+    blocks, width,
     FORM: tl.constexpr, ANTIALIAS: tl.constexpr,
     LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, ALIGN: tl.constexpr,
 ):  # fmt: skip
@@ -104,47 +159,35 @@ def blocks_kernel(
         axis_ptr: int64 ``[images, 4]``: lengths of the axis before and after, whether outputs are
             in reverse order, whether they are pixels as they are, from the lower edge on.
         edge_ptr: float64 ``[images, 2]``: lower and upper edge of what is resampled, in pixels.
+        filter_ptr: float64 ``[3]``: radius and parameters of the filter.
+        bits_ptr: int64 ``[images, COLUMNS]``: first, fraction bits of the weights.
         window_ptr, weight_ptr, bias_ptr: written, for each image ``blocks`` of ``width``; int32,
             int8 and int32.
-        filter_ptr: float64 ``[3]``: radius and parameters of the filter.
-        bits: fraction bits of the weights.
         FORM: of the filter, one of ``FORMS``.
         ANTIALIAS: whether it is widened by the scale.
     """
     program = tl.program_id(0)
     image, block = program // blocks, program % blocks
-    n_in, n_out = tl.load(axis_ptr + 4 * image), tl.load(axis_ptr + 4 * image + 1)
-    reverse, copies = tl.load(axis_ptr + 4 * image + 2), tl.load(axis_ptr + 4 * image + 3)
-    low, high = tl.load(edge_ptr + 2 * image), tl.load(edge_ptr + 2 * image + 1)
-    radius, a, b = tl.load(filter_ptr), tl.load(filter_ptr + 1), tl.load(filter_ptr + 2)
-    o = block * OUTPUTS + tl.arange(0, OUTPUTS)
-    valid = o < n_out
-    j = tl.where(reverse != 0, n_out - 1 - o, o)
-    scale = (high - low) / n_out.to(tl.float64)
-    filter_scale = tl.maximum(scale, 1.0) if ANTIALIAS else scale * 0 + 1.0
-    support, inverse = radius * filter_scale, 1.0 / filter_scale
-    centre = low + (j.to(tl.float64) + 0.5) * scale
-    first, stop = _footprints(centre, support, low.to(tl.int64) + j, n_in, copies)
-    total = centre * 0
-    for k in range(tl.max(tl.where(valid, stop - first, 0), 0)):
-        at = first + k
-        weight = _filter((at.to(tl.float64) - centre + 0.5) * inverse, a, b, FORM)
-        total += tl.where(at < stop, weight, 0.0)
-    total = tl.where(total == 0, 1.0, total)
-    begin = tl.min(tl.where(valid, first, n_in), 0) // ALIGN * ALIGN
-    length = tl.max(tl.where(valid, stop, begin), 0) - begin
+    first, stop, centre, total, inverse, a, b = _footprints(
+        axis_ptr, edge_ptr, filter_ptr, image, block * OUTPUTS + tl.arange(0, OUTPUTS),
+        FORM, ANTIALIAS,
+    )  # fmt: skip
+    begin = tl.min(tl.where(stop > first, first, 1 << 62), 0)
+    begin = tl.minimum(begin, tl.load(axis_ptr + 4 * image)) // ALIGN * ALIGN
+    length = tl.max(tl.where(stop > first, stop, begin), 0) - begin
     length = (length + CHUNK - 1) // CHUNK * CHUNK
     window_ptr += 2 * program
     tl.store(window_ptr, begin.to(tl.int32))
     tl.store(window_ptr + 1, length.to(tl.int32))
     weight_ptr += program.to(tl.int64) * LIMBS * OUTPUTS * width
     rows = tl.arange(0, OUTPUTS)
+    bits = tl.load(bits_ptr + COLUMNS * image).to(tl.int32)
     one = (1 << bits).to(tl.float64)
     sums = tl.zeros((OUTPUTS,), tl.int32)
     for column in range(0, length, STEP):
         columns = column + tl.arange(0, STEP)
         at = begin + columns
-        used = (at[None, :] >= first[:, None]) & (at[None, :] < stop[:, None]) & valid[:, None]
+        used = (at[None, :] >= first[:, None]) & (at[None, :] < stop[:, None])
         distance = (at.to(tl.float64)[None, :] - centre[:, None] + 0.5) * inverse
         weight = _filter(distance, a, b, FORM) / total[:, None]
         weight *= one

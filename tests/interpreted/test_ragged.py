@@ -9,7 +9,7 @@ import torchresample as tr
 from torchresample import batch, ops
 from torchresample.bands import Axis, filter_band
 from torchresample.filters import FILTERS
-from torchresample.ops import _passes
+from torchresample.ops import planned_passes
 from torchresample.profiles import PROFILES
 from torchresample.triton_kernels import ragged, weights
 
@@ -24,9 +24,9 @@ def test_forms_are_those_of_filters():
 
 @pytest.fixture
 def on_kernels(monkeypatch):
-    """``resize_batch``, by kernels; and whether all images took one launch."""
+    """``resize_batch`` by kernels, in memory that shows what is unwritten; whether all at once."""
     launches = []
-    plain = ragged.resize
+    plain, empty = ragged.resize, torch.empty
 
     def noted(*arguments):
         launches.append(len(arguments[0]))
@@ -39,6 +39,7 @@ def on_kernels(monkeypatch):
         with pytest.MonkeyPatch.context() as patch:
             for module in (batch, ops):
                 patch.setattr(module, "engine", lambda x: "gpu")
+            patch.setattr(torch, "empty", lambda *size, **kind: empty(*size, **kind).fill_(77))
             return tr.resize_batch(*arguments, **options), launches == [len(arguments[0])]
 
     return resize_batch
@@ -59,7 +60,17 @@ def random_boxes(rng, sizes):
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize("method", SERVED)
 def test_methods(rng, on_kernels, method, antialias):
-    x, options = images(rng), {"antialias": antialias, "flips": [i % 2 == 0 for i in range(8)]}
+    check_together(rng, on_kernels, "pillow", method, antialias)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos3"])
+def test_methods_of_torch(rng, on_kernels, method):
+    check_together(rng, on_kernels, "torch", method, True)
+
+
+def check_together(rng, on_kernels, like, method, antialias):
+    x, flips = images(rng), [i % 2 == 0 for i in range(8)]
+    options = {"like": like, "antialias": antialias, "flips": flips}
     boxes = random_boxes(rng, SIZES)
     boxes[3] = None
     for boxes_ in (None, boxes):
@@ -69,7 +80,7 @@ def test_methods(rng, on_kernels, method, antialias):
         assert together
 
 
-@pytest.mark.parametrize("like", ["pillow", "pillow12"])
+@pytest.mark.parametrize("like", ["pillow", "pillow12", "torch"])
 @pytest.mark.parametrize("size", [(24, 31), (1, 1), (90, 7), (65, 130)])
 @pytest.mark.parametrize("kind", ["aligned", "words", "channels_last", "strided"])
 def test_memory(rng, on_kernels, kind, size, like):
@@ -112,7 +123,7 @@ def test_every_method(rng, on_kernels, like, method, antialias, dtype):
         return
     place = PROFILES[like].boundary, None, None, False, False, dtype, 2
     for image, one, other in zip(x, result, expected, strict=True):
-        passes = _passes(image.shape[1:], (12, 11), method, like, antialias, *place)
+        passes = planned_passes(image.shape[1:], (12, 11), method, like, antialias, *place)
         allowed = bound(passes, dtype, 1)
         if PROFILES[like].linear:  # sRGB is that steep at most; and its power is rounded
             allowed = 12.92 * allowed + 4 * torch.finfo(dtype).eps * one.abs().max()
@@ -123,7 +134,10 @@ def test_every_method(rng, on_kernels, like, method, antialias, dtype):
     ("method", "options"),
     [
         *(("hamming", {}), ("gaussian", {}), ("spline36", {}), ("nearest", {}), ("area", {})),
-        *(("bicubic", {"boundary": "reflect"}), ("bilinear", {"like": "torch"})),
+        *(
+            ("bicubic", {"boundary": "reflect"}),
+            ("bilinear", {"like": "torch", "antialias": False}),
+        ),
         ("bilinear", {"like": "skimage"}),
     ],
 )
@@ -152,8 +166,9 @@ def test_weights(rng, method, antialias):
     weights.blocks_kernel[(count * blocks,)](
         whole, torch.from_numpy(np.stack([axis.lo, axis.hi], 1)),
         torch.tensor([filter_.radius, *parameters, 0.0, 0.0], dtype=torch.float64),
-        window, weight, torch.empty(count * blocks, outputs, dtype=torch.int32),
-        blocks, width, bits, FORM=form, ANTIALIAS=antialias,
+        torch.full((count, 12), bits), window, weight,
+        torch.empty(count * blocks, outputs, dtype=torch.int32),
+        blocks, width, FORM=form, ANTIALIAS=antialias,
         LIMBS=digits, OUTPUTS=outputs, CHUNK=chunk, ALIGN=1,
     )  # fmt: skip
     for i in range(count):

@@ -44,14 +44,15 @@ def test_one_launch_a_resize(rng, kernels):
     tr.resize(x, (17, 52), "lanczos3")
     tr.resize(x, (17, 19), "nearest")
     tr.resize(x.to(torch.bfloat16), (17, 19))
+    tr.resize(x.to(torch.float32), (17, 19), "lanczos3", like="torch")
     assert kernels == ["resize_kernel", "resize_kernel", "multiply_kernel", "select_kernel",
-                       "resize_kernel"]  # fmt: skip
+                       "resize_kernel", "resize_kernel"]  # fmt: skip
 
 
 # Transforms, images, and what they launch.
 PRESETS = {
     "evaluation": (tr.ImageClassification(24, 30), torch.uint8, ["resize_kernel"]),
-    "opencv": (tr.ImageClassification(24, 30, like="opencv"), torch.uint8, 2 * ["weigh_kernel"]),
+    "opencv": (tr.ImageClassification(24, 30, like="opencv"), torch.uint8, ["weigh_both_kernel"]),
     "nearest": (tr.ImageClassification(24, 30, "nearest"), torch.uint8, ["select_kernel"]),
     "as it is": (tr.ImageClassification(40, 40), torch.uint8, ["select_kernel"]),
     "rows only": (tr.ImageClassification(52, (30, 52)), torch.uint8, None),
@@ -61,7 +62,7 @@ PRESETS = {
     ),
     "no mean": (tr.ImageClassification(24, 30, mean=None, std=None), torch.uint8, None),
     "bfloat16": (tr.ImageClassification(24, 30, like="torch"), torch.bfloat16, ["resize_kernel"]),
-    "float32": (tr.ImageClassification(24, 30), torch.float32, 2 * ["weigh_kernel"]),
+    "float32": (tr.ImageClassification(24, 30), torch.float32, ["resize_kernel"]),
     "padded": (tr.ImageClassification(44, 40), torch.uint8, None),
     "clamped": (tr.ImageClassification(24, 30, like="skimage"), torch.uint8, None),
 }
@@ -103,7 +104,7 @@ def test_gradients(rng, kernels):
     y = tr.resize(x, (17, 19), "bicubic")
     (grad,) = torch.autograd.grad(y, x, y.detach(), create_graph=False)
     assert (grad * x).sum().item() == pytest.approx((y.detach() ** 2).sum().item(), rel=1e-5)
-    assert kernels == 4 * ["weigh_kernel"]
+    assert kernels == 2 * ["resize_kernel"]
 
 
 def test_batches_of_any_sizes(rng, request):
