@@ -71,8 +71,8 @@ class _Step(NamedTuple):
 
 
 def _joined(steps: list[_Step]) -> list[Callable]:
-    """What runs them: both axes at once, where there are two."""
-    if len(steps) == 2:
+    """What runs them: both axes at once, where there is one pass along each."""
+    if len(steps) == 2 and steps[0].weighing.dim != steps[1].weighing.dim:
         return [partial(_weigh_both, *steps)]
     return [partial(_weigh, step) for step in steps]
 
@@ -216,7 +216,6 @@ def _weighings(
         options["scale"] = float(np.float32(1) / np.float32(step.count))
     if step.sums == "floor16":
         options["cut"] = 16
-    options["ordered"] = step.sums in ("float32", "float64")
     place = torch.from_numpy(band.start + lead), torch.from_numpy(count)
     index = None if band.gather is None else torch.from_numpy(band.gather)
     weighings = [Weighing(step.dim, *place, torch.from_numpy(dense).to(sums), index, **options)]

@@ -141,8 +141,8 @@ def weigh_both(
     ``between``: the dtype that a launch of ``first`` alone would store.
     """
     one, two = _axis(first), _axis(second)
-    planes = x.shape[0] * x.shape[1]
-    if not tables.joins(first, second, between.itemsize, planes, x.shape[two]):
+    where = between.itemsize, x.shape[0] * x.shape[1], x.shape[two], _processors(x.device)
+    if not tables.joins(first, second, *where):
         return False
     n_out = out.shape[one], out.shape[two]
     grid = (_programs(out, n_out[0], 32, n_out[1], 32),)

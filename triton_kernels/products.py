@@ -165,7 +165,8 @@ def _second_sums(
 ):  # fmt: skip
     """``sums`` and the products of ``between`` ``[lanes, CHUNK]``, bytes or float32.
 
-    ``FINE``: whether float32 has to be kept to its last bits.
+    ``FINE``: whether float32 has to be kept to its last bits (of sizes above 1e-33, below which
+    the third limb is too small for bfloat16).
     """
     if sums.dtype == tl.int32:
         pixels = (between - 128).to(tl.int8)

@@ -1,4 +1,4 @@
-"""Images of different sizes: a launch for the bands of each axis, and one for all images."""
+"""Images of different sizes: launches for the bands of each axis, and one for all images."""
 
 import math
 from collections.abc import Sequence

@@ -55,7 +55,6 @@ class Weighing:
         index: int64, or ``None``.
         table: see ``table_ptr`` there.
         begin, scale, low, high, cut, rule: see there.
-        ordered: whether sums are those of no other order than the taps'.
     """
 
     dim: int
@@ -70,7 +69,6 @@ class Weighing:
     high: int = 0
     cut: int = 0
     table: Tensor | None = None
-    ordered: bool = False
 
     def multiplies(self, dtype: torch.dtype) -> bool:
         """Whether the matrix units have its arithmetic, for pixels of ``dtype``."""
@@ -79,7 +77,7 @@ class Weighing:
         if dtype == torch.uint8:
             fixed = self.rule == "shift" and self.weight.dtype == torch.int32
             return fixed and (self.low, self.high, self.cut) == (0, 255, 0) and self.digits <= 3
-        real = self.rule == "keep" and self.weight.dtype == torch.float32 and not self.ordered
+        real = self.rule == "keep" and self.weight.dtype == torch.float32
         return real and dtype in (torch.float16, torch.bfloat16, torch.float32)
 
     @cached_property
@@ -243,16 +241,21 @@ def tile(
     return tiles[np.argmin(costs)] if two > MARGIN * min(costs) else None
 
 
-def joins(first: Weighing, second: Weighing, between: int, planes: int, lines: int) -> bool:
+def joins(
+    first: Weighing, second: Weighing, between: int, planes: int, lines: int, processors: int
+) -> bool:
     """Whether one launch of ``weigh_both_kernel`` costs less than two of ``weigh_kernel``.
 
     It multiplies along the first axis again for each tap along the second, which takes as long as
     to read a byte. ``between``: bytes of a pixel between the two; otherwise as ``tile``.
     """
     (n_1, taps_1), (n_2, taps_2) = first.weight.shape, second.weight.shape
-    together = n_2 * taps_2 * taps_1
-    apart = lines * (taps_1 + 2 * between) + n_2 * taps_2
-    return planes * n_1 * (together - apart) <= LAUNCH
+
+    def cost(outputs: int, of_each: int) -> float:
+        return planes * outputs * of_each * max(1, processors / (planes * -(-outputs // 1024)))
+
+    apart = cost(n_1 * lines, taps_1 + 2 * between) + cost(n_1 * n_2, taps_2) + LAUNCH
+    return cost(n_1 * n_2, taps_2 * (taps_1 + 1)) <= apart
 
 
 def _cost(

@@ -121,23 +121,27 @@ def test_cost():
 
 
 @pytest.mark.parametrize(
-    ("like", "method", "antialias", "size", "planes", "together"),
+    ("like", "method", "antialias", "size", "size_out", "planes", "together"),
     [
-        ("opencv", "bilinear", False, (1080, 1920), 192, True),
-        ("opencv", "bicubic", False, (1080, 1920), 192, True),
-        ("opencv", "bilinear", False, (112, 112), 768, True),
-        ("opencv", "lanczos4", False, (112, 112), 768, False),
-        ("linear-light", "lanczos3", True, (1080, 1920), 192, False),
-        ("linear-light", "lanczos3", True, (240, 320), 3, True),
+        ("opencv", "bilinear", False, (1080, 1920), (224, 224), 192, True),
+        ("opencv", "bicubic", False, (1080, 1920), (224, 224), 192, True),
+        ("opencv", "bilinear", False, (112, 112), (224, 224), 768, True),
+        ("opencv", "lanczos4", False, (112, 112), (224, 224), 768, False),
+        ("opencv", "area", True, (2000, 2000), (1, 1), 3, False),
+        ("opencv", "area", True, (4000, 6000), (32, 32), 3, False),
+        ("linear-light", "lanczos3", True, (1080, 1920), (224, 224), 192, False),
+        ("linear-light", "lanczos3", True, (240, 320), (224, 224), 3, True),
     ],
 )
-def test_cost_in_the_order_of_taps(like, method, antialias, size, planes, together):
-    """One launch where few rows are read, images are small, or products are few."""
+def test_cost_in_the_order_of_taps(like, method, antialias, size, size_out, planes, together):
+    """One launch where few rows are read, images are small, or products are few; two where one
+    would leave processors without work.
+    """
     options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
-    passes = planned_passes(size, (224, 224), *options, torch.uint8, 3)
+    passes = planned_passes(size, size_out, *options, torch.uint8, 3)
     first, second = weighings(passes, torch.uint8)
     between = gpu.program(passes, torch.uint8).args[0][0].args[0].store
-    assert tables.joins(first, second, between.itemsize, planes, size[0]) == together
+    assert tables.joins(first, second, between.itemsize, planes, size[0], 132) == together
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")

@@ -20,6 +20,7 @@ CASES = {
     "down": ((1, 3, 21, 29), (8, 11), False, {}),
     "down, channels_last": ((1, 3, 19, 33), (7, 9), True, {}),
     "by whole factors": ((1, 3, 12, 18), (4, 6), True, {}),
+    "by whole factors at once": ((1, 3, 15, 18), (5, 6), True, {}),
     "up": ((2, 1, 9, 11), (23, 19), False, {}),
     "down and up": ((1, 2, 5, 66), (70, 6), True, {}),
     "box": ((1, 3, 30, 41), (11, 29), True, {"box": (1.5, 2.0, 40.0, 27.75)}),
@@ -53,12 +54,18 @@ def test_passes(rng, monkeypatch, like, method, antialias, dtype, case):
     assert (result - expected).abs().max() <= bound(passes, dtype, 255)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("size", [(5, 30), (9, 30), (5, 12)])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_adjoints(rng, boundary):
-    """Gradients: the transposed bands, also of those that gather an extended image."""
-    sizes, options = ((9, 12), (5, 30)), ("bicubic", "pillow", True, boundary)
-    passes = planned_passes(*sizes, *options, None, None, False, True, torch.float64, 2)
-    x = torch.from_numpy(rng.random((1, 2, *sizes[0])))
+def test_adjoints(rng, boundary, size, flip, dtype):
+    """Gradients: the transposed bands, also of those that gather an extended image.
+
+    These take two passes along an axis, whether or not there is one along the other.
+    """
+    sizes, options = ((9, 12), size), ("bicubic", "pillow", True, boundary)
+    passes = planned_passes(*sizes, *options, None, None, flip, True, dtype, 2)
+    x = torch.from_numpy(rng.random((1, 2, *sizes[0]))).to(dtype)
     result = computed(gpu.program(passes, x.dtype), x, sizes[1], False)
     assert (result - by_reference(x, passes)).abs().max() <= bound(passes, x.dtype, 1)
 
