@@ -238,7 +238,7 @@ def roundings(x: Tensor, exact: Tensor, method: str, options: dict[str, object])
     )
     sums = np.prod([max(np.abs(step.band.weight).sum(1).max(), 1) for step in passes])
     steps = 2 * sum(step.band.taps + 1 for step in passes)
-    if tr.PROFILES[like].linear:  # both curves, of which the second is up to 12.92 steep
+    if tr.PROFILES[like].linear:  # two curves of eight roundings; the second is up to 12.92 steep
         steps, sums = 16 + steps, 12.92 * sums
     unit = torch.finfo(torch.float32).eps / 2
     return steps * unit * sums + torch.finfo(x.dtype).eps / 2 * (exact.abs() + steps * unit * sums)

@@ -73,7 +73,7 @@ class _Step(NamedTuple):
 def _joined(steps: list[_Step]) -> list[Callable]:
     """What runs them: both axes at once, where there is one pass along each."""
     if len(steps) == 2 and steps[0].weighing.dim != steps[1].weighing.dim:
-        return [partial(_weigh_both, *steps)]
+        return [partial(_both_axes, *steps)]
     return [partial(_weigh, step) for step in steps]
 
 
@@ -131,7 +131,7 @@ def _select(
     return out
 
 
-def _weigh_both(
+def _both_axes(
     first: _Step,
     second: _Step,
     x: Tensor,

@@ -7,6 +7,9 @@ the one that it leaves alone; planes are the pairs of an image and a channel.
 import triton
 import triton.language as tl
 
+COLUMNS = tl.constexpr(12)
+"""Of the table of images of different sizes: see ``resize_kernel``."""
+
 
 @triton.jit
 def _placed(

@@ -12,7 +12,7 @@ from torch import Tensor
 from . import tables
 from .kernels import select_kernel, straighten_kernel, weigh_both_kernel, weigh_kernel
 from .products import multiply_kernel, resize_kernel
-from .tables import ALPHA, CHUNK, LINES, Blocks, Frame, ScalingTable, Source, Weighing
+from .tables import ALPHA, CHUNK, LINES, SIDE, Blocks, Frame, ScalingTable, Source, Weighing
 
 _TYPES = {
     torch.uint8: tl.uint8,
@@ -145,7 +145,7 @@ def weigh_both(
     if not tables.joins(first, second, *where):
         return False
     n_out = out.shape[one], out.shape[two]
-    grid = (_programs(out, n_out[0], 32, n_out[1], 32),)
+    grid = (_programs(out, n_out[0], SIDE, n_out[1], SIDE),)
     order = 0, 1, one, two
     with on(x.device):
         weigh_both_kernel[grid](
@@ -157,7 +157,7 @@ def weigh_both(
             SUMS_1=_TYPES[first.weight.dtype], CUT_1=first.cut, RULE_1=first.rule,
             BETWEEN=_TYPES[between],
             SUMS_2=_TYPES[second.weight.dtype], CUT_2=second.cut, RULE_2=second.rule,
-            OUTPUTS=32, IMAGE=image_type(scaling), enable_fp_fusion=False,
+            OUTPUTS=SIDE, IMAGE=image_type(scaling), enable_fp_fusion=False,
         )  # fmt: skip
     return True
 

@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 from .kernels import (
+    COLUMNS,
     _as_rgb,
     _beside,
     _placed,
@@ -165,8 +166,8 @@ def _second_sums(
 ):  # fmt: skip
     """``sums`` and the products of ``between`` ``[lanes, CHUNK]``, bytes or float32.
 
-    ``FINE``: whether float32 has to be kept to its last bits (of sizes above 1e-33, below which
-    the third limb is too small for bfloat16).
+    ``FINE``: whether float32 has to be kept to its last bits (of sizes from 2**-110 on, below
+    which the third limb is too small for bfloat16).
     """
     if sums.dtype == tl.int32:
         pixels = (between - 128).to(tl.int8)
@@ -266,9 +267,10 @@ def resize_kernel(
     Arguments as there, for each axis, of ``blocks_1`` and ``blocks_2`` blocks; and
 
         side_ptr, frame_ptr: see ``select_kernel``; the second axis first.
-        images_ptr: int64 ``[images, 12]``, of each image the address, stride of channels, lengths
-            of the axes before, after, their strides in ``out``, in the image, and their bits; then
-            each has bands of its own, one after the other. ``None``: all are parts of ``x_ptr``.
+        images_ptr: int64 ``[images, COLUMNS]``, of each image the address, stride of channels,
+            lengths of the axes before, after, their strides in ``out``, in the image, and their
+            bits; then each has bands of its own, one after the other. ``None``: all are parts of
+            ``x_ptr``.
         PACKED: whether the stride of the first axis is ``x_1`` for all images.
 
     Between the passes uint8 is uint8, and others are float32.
@@ -280,13 +282,13 @@ def resize_kernel(
     if side_ptr is not None:
         side_ptr, part = _beside(side_ptr, frame_ptr, image, channel, channels, x_image)
     if images_ptr is not None:
-        images_ptr += 12 * image
+        images_ptr += COLUMNS * image
         x_ptr = tl.load(images_ptr).to(x_ptr.dtype) + channel * tl.load(images_ptr + 1)
         n_in_1, n_in_2 = tl.load(images_ptr + 2).to(tl.int32), tl.load(images_ptr + 3).to(tl.int32)
         n_out_1, n_out_2 = tl.load(images_ptr + 4), tl.load(images_ptr + 5)
         out_1, out_2 = tl.load(images_ptr + 6), tl.load(images_ptr + 7)
         x_2 = tl.load(images_ptr + 9).to(tl.int32)
-        bits_1 = tl.load(images_ptr + 10).to(tl.int32)
+        bits_1 = tl.load(images_ptr + COLUMNS - 2).to(tl.int32)
         if not PACKED:
             x_1 = tl.load(images_ptr + 8).to(tl.int32)
         window_1_ptr += 2 * image * blocks_1
@@ -313,7 +315,7 @@ def resize_kernel(
         sums = _second_sums(between, sums, weight_2_ptr, width_2, at, LIMBS_2, OUTPUTS_2, FINE)
     if whole:
         if images_ptr is not None:  # not before, as registers are scarce
-            bits_2 = tl.load(images_ptr + 11).to(tl.int32)
+            bits_2 = tl.load(images_ptr + COLUMNS - 1).to(tl.int32)
         sums = _bytes(sums + tl.load(bias_2_ptr + i)[None, :], bits_2)
     elif not _finite(sums):
         start_1, count_1, weights_1 = _taps(

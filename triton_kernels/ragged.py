@@ -11,8 +11,9 @@ import triton
 from torch import Tensor
 
 from . import launch, tables
+from .kernels import COLUMNS
 from .products import resize_kernel
-from .tables import ScalingTable
+from .tables import Blocks, ScalingTable
 from .weights import bits_kernel, blocks_kernel
 
 
@@ -70,24 +71,16 @@ def resize(
     kernel = np.array([filter_.radius, *filter_.parameters, 0.0, 0.0])
     x, (table, *described, kernel) = images[0], _on_device((*parts, kernel), out.device)
     with launch.on(out.device):
-        made = []
-        for axes, n, size, align, whole, edges, precision in zip(
-            (first, second), blocks, outputs, aligns, described[:2], described[2:],
-            (table[10:], table[11:]), strict=True,
-        ):  # fmt: skip
-            kind = {"FORM": filter_.form, "ANTIALIAS": filter_.antialias}
-            if bits is None:
-                bits_kernel[(len(images),)](
-                    whole, edges, kernel, precision, **kind, OUTPUTS=128, enable_fp_fusion=False
-                )
-            width = _width(axes, size, align, chunk, filter_)
-            made.append(tables.empty_blocks(len(images) * n, size, width, out.device))
-            blocks_kernel[(len(images) * n,)](
-                whole, edges, kernel, precision, made[-1].window, made[-1].weight, made[-1].bias,
-                n, width, **kind, LIMBS=3, OUTPUTS=size, CHUNK=chunk, ALIGN=align,
-                enable_fp_fusion=False,
-            )  # fmt: skip
-        one, two = made
+        one, two = (
+            _bands(
+                whole, edges, kernel, table[COLUMNS.value - last :], filter_, bits is None,
+                n, size, _width(axes, size, align, chunk, filter_), chunk, align,
+            )
+            for axes, n, size, align, whole, edges, last in zip(
+                (first, second), blocks, outputs, aligns, described[:2], described[2:], (2, 1),
+                strict=True,
+            )
+        )  # fmt: skip
         resize_kernel[(len(images) * len(x) * blocks[0] * blocks[1],)](
             x, out, one.window, one.weight, one.bias, None, None, None,
             two.window, two.weight, two.bias, None, None, None,
@@ -99,6 +92,23 @@ def resize(
             IMAGE=launch.image_type(scaling), PACKED=bool(packed), enable_fp_fusion=False,
             num_warps=launch.warps(*outputs, 1),
         )  # fmt: skip
+
+
+def _bands(
+    whole: Tensor, edges: Tensor, kernel: Tensor, bits: Tensor, filter_: Filter, find_bits: bool,
+    blocks: int, outputs: int, width: int, chunk: int, align: int,
+) -> Blocks:  # fmt: skip
+    """Those of an axis of every image, by ``blocks_kernel``, after ``bits_kernel`` if need be."""
+    images, kind = len(whole) // 4, {"FORM": filter_.form, "ANTIALIAS": filter_.antialias}
+    made = tables.empty_blocks(images * blocks, outputs, width, whole.device)
+    described = whole, edges, kernel, bits
+    if find_bits:
+        bits_kernel[(images,)](*described, **kind, OUTPUTS=128, enable_fp_fusion=False)
+    blocks_kernel[(images * blocks,)](
+        *described, made.window, made.weight, made.bias, blocks, width, **kind,
+        LIMBS=3, OUTPUTS=outputs, CHUNK=chunk, ALIGN=align, enable_fp_fusion=False,
+    )  # fmt: skip
+    return made
 
 
 def _chosen(swap: np.ndarray, if_so: Axes, else_: Axes) -> Axes:

@@ -28,6 +28,9 @@ BLOCKS = (16, 64)
 LINES = 64
 """Lines of such a tile."""
 
+SIDE = 32
+"""Outputs along each axis of a tile that is summed in the order of the taps, both axes at once."""
+
 CHUNK = {1: 64, 2: 64, 4: 32}
 """By bytes of a pixel: those of a window that are multiplied at once."""
 
@@ -252,7 +255,7 @@ def joins(
     (n_1, taps_1), (n_2, taps_2) = first.weight.shape, second.weight.shape
 
     def cost(outputs: int, of_each: int) -> float:
-        return planes * outputs * of_each * max(1, processors / (planes * -(-outputs // 1024)))
+        return planes * outputs * of_each * max(1, processors / (planes * -(-outputs // SIDE**2)))
 
     apart = cost(n_1 * lines, taps_1 + 2 * between) + cost(n_1 * n_2, taps_2) + LAUNCH
     return cost(n_1 * n_2, taps_2 * (taps_1 + 1)) <= apart

@@ -7,10 +7,7 @@ weights are the same bits. Filters are named by their form and its parameters.
 import triton
 import triton.language as tl
 
-from .kernels import _rounded
-
-COLUMNS = tl.constexpr(12)
-"""Of ``resize_kernel``'s table of images, which ends with the fraction bits of both axes."""
+from .kernels import COLUMNS, _rounded
 
 STEP = tl.constexpr(16)
 """Columns of a block that are made at once: with more, registers would run out."""
@@ -89,8 +86,9 @@ def _store_digits(place_ptr, weight, limb_stride, LIMBS: tl.constexpr):
 def _footprints(
     axis_ptr, edge_ptr, filter_ptr, image, j, FORM: tl.constexpr, ANTIALIAS: tl.constexpr
 ):  # fmt: skip
-    """Of outputs ``j``: first pixel and the one past the last, centre, sum of weights, all in
-    ``[outputs]``; then what distances are multiplied with, and the parameters of the filter.
+    """Of outputs ``j``: first pixel and the one past the last, centre, sum and largest of the
+    weights, all in ``[outputs]``; then what distances are multiplied with, and the parameters of
+    the filter.
 
     Arguments as of ``blocks_kernel``.
     """
@@ -109,12 +107,13 @@ def _footprints(
     pixel = low.to(tl.int64) + j
     first = tl.where(copies != 0, pixel, first)
     stop = tl.where(valid, tl.where(copies != 0, pixel + 1, stop), first)
-    total = centre * 0
+    total, largest = centre * 0, centre * 0
     for k in range(tl.max(stop - first, 0)):
         at = first + k
         weight = _filter((at.to(tl.float64) - centre + 0.5) * inverse, a, b, FORM)
-        total += tl.where(at < stop, weight, 0.0)
-    return first, stop, centre, tl.where(total == 0, 1.0, total), inverse, a, b
+        weight = tl.where(at < stop, weight, 0.0)
+        total, largest = total + weight, tl.maximum(largest, weight)
+    return first, stop, centre, tl.where(total == 0, 1.0, total), largest, inverse, a, b
 
 
 @triton.jit(do_not_specialize_on_alignment=["bits_ptr"])
@@ -128,17 +127,14 @@ def bits_kernel(
     ATen ``UpSampleKernel.cpp``, ``_compute_index_ranges_int16_weights``.
     """
     image = tl.program_id(0)
-    largest = tl.zeros((OUTPUTS,), tl.float64)
+    most = tl.zeros((OUTPUTS,), tl.float64)
     for block in range(0, tl.load(axis_ptr + 4 * image + 1).to(tl.int32), OUTPUTS):
         j = block + tl.arange(0, OUTPUTS)
-        first, stop, centre, total, inverse, a, b = _footprints(
+        _, _, _, total, largest, _, _, _ = _footprints(
             axis_ptr, edge_ptr, filter_ptr, image, j, FORM, ANTIALIAS
         )
-        for k in range(tl.max(stop - first, 0)):
-            at = first + k
-            weight = _filter((at.to(tl.float64) - centre + 0.5) * inverse, a, b, FORM) / total
-            largest = tl.where(at < stop, tl.maximum(largest, weight), largest)
-    most = tl.max(largest, 0)
+        most = tl.maximum(most, largest / total)
+    most = tl.max(most, 0)
     bits, scaled = most.to(tl.int64) * 0 + 22, most * 4194304.0
     for less in range(1, 23):  # with 22 - less bits: whether one more would be too many
         bits = tl.where(scaled + 0.5 >= 32768.0, 22 - less, bits)
@@ -168,7 +164,7 @@ def blocks_kernel(
     """
     program = tl.program_id(0)
     image, block = program // blocks, program % blocks
-    first, stop, centre, total, inverse, a, b = _footprints(
+    first, stop, centre, total, _, inverse, a, b = _footprints(
         axis_ptr, edge_ptr, filter_ptr, image, block * OUTPUTS + tl.arange(0, OUTPUTS),
         FORM, ANTIALIAS,
     )  # fmt: skip

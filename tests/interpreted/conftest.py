@@ -12,20 +12,23 @@ if os.environ.get("TRITON_INTERPRET") != "1":  # ``make test`` runs this folder 
 
 @pytest.fixture(autouse=True)
 def _products_of_bfloat16(monkeypatch):
-    """The interpreter would multiply their bits as whole numbers."""
+    """As matrix units do: cut off. The interpreter would multiply their bits as whole numbers."""
     import triton.language as tl
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
     plain = InterpreterBuilder.create_dot
 
     def create_dot(self, *operands_and_rest):
-        a, b, *rest = operands_and_rest
-        if a.dtype.scalar == tl.bfloat16:
-            a, b = (
-                TensorHandle((v.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
-                for v in (a, b)
-            )
-        return plain(self, a, b, *rest)
+        a, b, total, *_ = operands_and_rest
+        if a.dtype.scalar != tl.bfloat16:
+            return plain(self, *operands_and_rest)
+        a, b = (
+            (v.data.astype(np.uint32) << 16).view(np.float32).astype(np.float64) for v in (a, b)
+        )
+        exact = a @ b + total.data
+        sums = exact.astype(np.float32)
+        sums = np.where(np.abs(sums) > np.abs(exact), np.nextafter(sums, np.float32(0)), sums)
+        return TensorHandle(sums, tl.float32)
 
     monkeypatch.setattr(InterpreterBuilder, "create_dot", create_dot)
 

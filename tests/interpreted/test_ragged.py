@@ -166,7 +166,7 @@ def test_weights(rng, method, antialias):
     weights.blocks_kernel[(count * blocks,)](
         whole, torch.from_numpy(np.stack([axis.lo, axis.hi], 1)),
         torch.tensor([filter_.radius, *parameters, 0.0, 0.0], dtype=torch.float64),
-        torch.full((count, 12), bits), window, weight,
+        torch.full((count, weights.COLUMNS.value), bits), window, weight,
         torch.empty(count * blocks, outputs, dtype=torch.int32),
         blocks, width, FORM=form, ANTIALIAS=antialias,
         LIMBS=digits, OUTPUTS=outputs, CHUNK=chunk, ALIGN=1,
