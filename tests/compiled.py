@@ -144,6 +144,8 @@ def launched() -> dict[Variant, list]:
             for size, size_out in PRODUCTS:
                 for source in (_frame(size), tables.ALPHA):
                     _multiply(like, method, torch.uint8, size, size_out, source)
+        for size, size_out in PRODUCTS:  # as presets have it
+            _multiply("pillow", "lanczos3", torch.uint8, size, size_out, store=torch.bfloat16)
         for method in (name for name, f in FILTERS.items() if f.form[0] in weights.FORMS):
             _together(method, True, 161, torch.uint8, ((40, 60),))
         for width in (160, 164, 161):
@@ -187,15 +189,20 @@ def _far(method, antialias, dtype):
         gpu.program(planned_passes(size, size_out, *options, dtype, 3), dtype)(x, out, False)
 
 
-def _multiply(like, method, dtype, size, size_out, source=None):
-    """On the matrix units, with every tile, of both axes, from a ``tables.Source``, or of each."""
+def _multiply(like, method, dtype, size, size_out, source=None, store=None):
+    """On the matrix units, with every tile, of both axes, from a ``tables.Source`` or scaled, or of
+    each axis.
+    """
     options = method, like, True, PROFILES[like].boundary, None, None, False, False
     passes = planned_passes(size, size_out, *options, dtype, 3)
-    x, out = _empty(size, dtype, False), _empty(size_out, dtype, False)
+    x, out = _empty(size, dtype, False), _empty(size_out, store or dtype, False)
+    scaling = None if store is None else gpu.scaling_table(dtype, 3, (0.5,), (0.2,))
     steps = [step for part in gpu.program(passes, dtype).args[0] for step in part.args]
     first, second = (step.weighing for step in steps)
     for tile in tables.TILES[dtype.itemsize] if source is None else tables.SOURCE_TILES:
-        launch.resize(x, first, second, None, out, tile, source)
+        launch.resize(x, first, second, scaling, out, tile, source)
+    if store is not None:
+        return
     if source is not None:
         launch.select(x, None, None, None, x, source)
         launch.straighten(x)

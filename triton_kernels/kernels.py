@@ -28,28 +28,37 @@ def _placed(
 
 
 @triton.jit
+def _along(tile, SIZE: tl.constexpr, ACROSS: tl.constexpr):
+    """Places of a tile along one axis: ``[1, SIZE]``, where its rows lie ``ACROSS`` it, else
+    ``[SIZE, 1]``.
+    """
+    places = tile * SIZE + tl.arange(0, SIZE)
+    return places[None, :] if ACROSS else places[:, None]
+
+
+@triton.jit
 def _tap_sums(
     x_ptr, decoded_ptr, x_axis, x_other, lane, within, index_ptr, start, count, weight_ptr, sums,
     CUT: tl.constexpr,
 ):  # fmt: skip
-    """``sums`` ``[outputs, lanes]``, with products added in the order of the taps.
+    """``sums``, with products added in the order of the taps.
 
-    ``decoded_ptr``: ``[256]``, what stands for bytes; ``lane``: places on the other axis, of those
-    ``within``; ``weight_ptr``: of each output's first.
+    Of outputs and lanes, be they ``[outputs, 1]`` and ``[1, lanes]`` or ``[1, outputs]`` and
+    ``[lanes, 1]``. ``decoded_ptr``: ``[256]``, what stands for bytes; ``lane``: places on the other
+    axis, of those ``within``; ``weight_ptr``: of each output's first.
     """
-    lanes = lane.to(tl.int64)[None, :] * x_other
-    for k in range(tl.max(count, 0)):
+    lanes = lane.to(tl.int64) * x_other
+    for k in range(tl.max(count)):
         used = k < count
         position = start + k
         if index_ptr is not None:
             position = tl.load(index_ptr + position, mask=used, other=0).to(tl.int32)
-        inside = used[:, None] & within[None, :]
-        position = position.to(tl.int64)[:, None] * x_axis
-        pixels = tl.load(x_ptr + position + lanes, mask=inside, other=0)
+        place = position.to(tl.int64) * x_axis + lanes
+        pixels = tl.load(x_ptr + place, mask=used & within, other=0)
         if decoded_ptr is not None:
             pixels = tl.load(decoded_ptr + pixels)
         weights = tl.load(weight_ptr + k, mask=used, other=0)
-        products = weights[:, None] * pixels.to(sums.dtype)
+        products = weights * pixels.to(sums.dtype)
         if CUT > 0:
             products = products >> CUT
         sums += products
@@ -63,6 +72,7 @@ def _write(
     """``out[j, i] = values``, where there is such a place.
 
     Args:
+        j, i: ``[n, 1]`` and ``[1, m]``, or ``[1, n]`` and ``[m, 1]``.
         scaling_ptr: float32 ``[channels, 3]``: values as ``IMAGE`` has them, divided by the first,
             less the second, divided by the third; ``None``: values as they are.
     """
@@ -70,8 +80,8 @@ def _write(
         scaling_ptr += 3 * channel
         values = tl.div_rn(values.to(IMAGE).to(tl.float32), tl.load(scaling_ptr))
         values = tl.div_rn(values - tl.load(scaling_ptr + 1), tl.load(scaling_ptr + 2))
-    places = j.to(tl.int64)[:, None] * stride_j + i.to(tl.int64)[None, :] * stride_i
-    inside = (j < n_j)[:, None] & (i < n_i)[None, :]
+    places = j.to(tl.int64) * stride_j + i.to(tl.int64) * stride_i
+    inside = (j < n_j) & (i < n_i)
     tl.store(out_ptr + places, values.to(out_ptr.dtype.element_ty), mask=inside)
 
 
@@ -188,12 +198,12 @@ def _tap_sums_of_both(
     SUMS: tl.constexpr, CUT_1: tl.constexpr, RULE: tl.constexpr, BETWEEN: tl.constexpr,
     CUT_2: tl.constexpr,
 ):  # fmt: skip
-    """``sums`` ``[outputs of the first axis, of the second]``, tap by tap along both.
+    """``sums``, tap by tap along both axes, with outputs of each as in ``_tap_sums``.
 
     Those of the first axis, of the type ``SUMS``, are made again for each tap of the second, and
     are what ``weigh_kernel`` stores, of the type ``BETWEEN``.
     """
-    for k in range(tl.max(count_2, 0)):
+    for k in range(tl.max(count_2)):
         used, position = k < count_2, start_2 + k
         if index_2_ptr is not None:
             position = tl.load(index_2_ptr + position, mask=used, other=0).to(tl.int32)
@@ -203,7 +213,7 @@ def _tap_sums_of_both(
         )  # fmt: skip
         between = _stored(between, scale_1, low_1, high_1, None, RULE).to(BETWEEN).to(sums.dtype)
         weights = tl.load(weights_2_ptr + k, mask=used, other=0)
-        products = weights[None, :] * between
+        products = weights * between
         if CUT_2 > 0:
             products = products >> CUT_2
         sums += products
@@ -220,7 +230,7 @@ def weigh_kernel(
     out_image, out_channel, out_axis, out_other,
     begin, scale, low, high,
     SUMS: tl.constexpr, CUT: tl.constexpr, RULE: tl.constexpr,
-    OUTPUTS: tl.constexpr, LANES: tl.constexpr, IMAGE: tl.constexpr,
+    OUTPUTS: tl.constexpr, LANES: tl.constexpr, TURNED: tl.constexpr, IMAGE: tl.constexpr,
 ):  # fmt: skip
     """``out[j] = begin + sum_k weight[j, k] * x[start[j] + k]``, ``k < count[j]``, in that order.
 
@@ -239,17 +249,18 @@ def weigh_kernel(
             ``"mean"``: times ``scale`` in float32, ties to even; ``"floor"``, ``"half-even"``,
             ``"half-away"``: rounded; ``"srgb"``: rounded to even, and looked up. All but the first
             are clamped to ``low`` and ``high``.
+        TURNED: whether a warp has neighbouring outputs; else neighbouring lanes.
     """
     x_ptr, out_ptr, _, channel, row, column = _placed(
         x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
-    j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * LANES + tl.arange(0, LANES)
+    j, i = _along(row, OUTPUTS, TURNED), _along(column, LANES, not TURNED)
     start, count, weights_ptr = _taps(start_ptr, count_ptr, weight_ptr, taps, j, n_out)
     decoded_ptr = None if RULE == "srgb" else table_ptr
     sums = _tap_sums(
         x_ptr, decoded_ptr, x_axis, x_other, i, i < n_other, index_ptr, start, count, weights_ptr,
-        tl.zeros((OUTPUTS, LANES), SUMS) + begin, CUT,
+        tl.zeros((j + i).shape, SUMS) + begin, CUT,
     )  # fmt: skip
     values = _stored(sums, scale, low, high, table_ptr, RULE)
     _write(
@@ -273,17 +284,18 @@ def weigh_both_kernel(
     begin_1, scale_1, low_1, high_1, begin_2, scale_2, low_2, high_2,
     SUMS_1: tl.constexpr, CUT_1: tl.constexpr, RULE_1: tl.constexpr, BETWEEN: tl.constexpr,
     SUMS_2: tl.constexpr, CUT_2: tl.constexpr, RULE_2: tl.constexpr,
-    OUTPUTS: tl.constexpr, IMAGE: tl.constexpr,
+    OUTPUTS: tl.constexpr, TURNED: tl.constexpr, IMAGE: tl.constexpr,
 ):  # fmt: skip
     """Bands along both axes: what ``weigh_kernel`` gives in two launches.
 
-    Arguments as there, for each axis; ``BETWEEN``: the type that the first of them would store.
+    Arguments as there, for each axis; ``BETWEEN``: the type that the first of them would store;
+    ``TURNED``: whether a warp has neighbours along the first axis.
     """
     x_ptr, out_ptr, _, channel, row, column = _placed(
         x_ptr, out_ptr, tl.cdiv(n_out_1, OUTPUTS), tl.cdiv(n_out_2, OUTPUTS),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
-    j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * OUTPUTS + tl.arange(0, OUTPUTS)
+    j, i = _along(row, OUTPUTS, TURNED), _along(column, OUTPUTS, not TURNED)
     start_1, count_1, weights_1_ptr = _taps(
         start_1_ptr, count_1_ptr, weight_1_ptr, taps_1, j, n_out_1
     )
@@ -324,22 +336,22 @@ def select_kernel(
         x_ptr, out_ptr, tl.cdiv(n_rows, HEIGHT), tl.cdiv(n_columns, WIDTH),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
-    i, j = down * HEIGHT + tl.arange(0, HEIGHT), across * WIDTH + tl.arange(0, WIDTH)
+    i, j = _along(down, HEIGHT, False), _along(across, WIDTH, True)
     row, column = i.to(tl.int64), j.to(tl.int64)
     if rows_ptr is not None:
         row = tl.load(rows_ptr + i, mask=i < n_rows, other=0)
     if columns_ptr is not None:
         column = tl.load(columns_ptr + j, mask=j < n_columns, other=0)
-    inside = (i < n_rows)[:, None] & (j < n_columns)[None, :]
-    places = row[:, None] * x_row + column[None, :] * x_column
+    inside = (i < n_rows) & (j < n_columns)
+    places = row * x_row + column * x_column
     pixels = tl.load(x_ptr + places, mask=inside)
     if side_ptr is not None:
         side_ptr, part = _beside(side_ptr, frame_ptr, image, channel, channels, x_image)
         if frame_ptr is None:
             pixels = _weighed_by_alpha(pixels, side_ptr + tl.where(inside, places, 0), part)
         else:
-            row, column = tl.where(i < n_rows, row, 0), tl.where(j < n_columns, column, 0)
-            row, column = row.to(tl.int32)[:, None], column.to(tl.int32)[None, :]
+            row = tl.where(i < n_rows, row, 0).to(tl.int32)
+            column = tl.where(j < n_columns, column, 0).to(tl.int32)
             pixels = _as_rgb(pixels, side_ptr, frame_ptr, part, row, column)
     _write(
         out_ptr, pixels, i, n_rows, out_row, j, n_columns, out_column, scaling_ptr, channel, IMAGE
@@ -357,9 +369,9 @@ def straighten_kernel(
         x_ptr, alpha_ptr, tl.cdiv(n_rows, HEIGHT), tl.cdiv(n_columns, WIDTH),
         channels, x_image, x_channel, x_image, 0,
     )  # fmt: skip
-    i, j = down * HEIGHT + tl.arange(0, HEIGHT), across * WIDTH + tl.arange(0, WIDTH)
-    places = i.to(tl.int64)[:, None] * x_row + j.to(tl.int64)[None, :] * x_column
-    inside = (i < n_rows)[:, None] & (j < n_columns)[None, :]
+    i, j = _along(down, HEIGHT, False), _along(across, WIDTH, True)
+    places = i.to(tl.int64) * x_row + j.to(tl.int64) * x_column
+    inside = (i < n_rows) & (j < n_columns)
     colour = tl.load(x_ptr + places, mask=inside, other=0).to(tl.int32)
     alpha = tl.load(alpha_ptr + places, mask=inside, other=0).to(tl.int32)
     straight = tl.minimum(255 * colour // tl.maximum(alpha, 1), 255)

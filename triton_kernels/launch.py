@@ -116,8 +116,8 @@ def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tens
     axis = _axis(weighing)
     other = 5 - axis
     n_out, n_other = out.shape[axis], out.shape[other]
-    # Neighbours in memory are lanes of one program.
-    near = out.stride(axis) < out.stride(other)
+    # A warp has neighbours in memory.
+    near = x.stride(axis) < x.stride(other)
     outputs, lanes = (64, 16) if near else (16, 64)
     grid = (_programs(out, n_out, outputs, n_other, lanes),)
     order = 0, 1, axis, other
@@ -128,7 +128,8 @@ def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tens
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             *_limits(weighing),
             SUMS=_TYPES[weighing.weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
-            OUTPUTS=outputs, LANES=lanes, IMAGE=image_type(scaling), enable_fp_fusion=False,
+            OUTPUTS=outputs, LANES=lanes, TURNED=near, IMAGE=image_type(scaling),
+            enable_fp_fusion=False,
         )  # fmt: skip
 
 
@@ -157,7 +158,8 @@ def weigh_both(
             SUMS_1=_TYPES[first.weight.dtype], CUT_1=first.cut, RULE_1=first.rule,
             BETWEEN=_TYPES[between],
             SUMS_2=_TYPES[second.weight.dtype], CUT_2=second.cut, RULE_2=second.rule,
-            OUTPUTS=SIDE, IMAGE=image_type(scaling), enable_fp_fusion=False,
+            OUTPUTS=SIDE, TURNED=x.stride(one) < x.stride(two), IMAGE=image_type(scaling),
+            enable_fp_fusion=False,
         )  # fmt: skip
     return True
 

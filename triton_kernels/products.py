@@ -15,6 +15,7 @@ import triton.language as tl
 
 from .kernels import (
     COLUMNS,
+    _along,
     _as_rgb,
     _beside,
     _placed,
@@ -226,7 +227,7 @@ def multiply_kernel(
         x_ptr, out_ptr, tl.cdiv(n_out, OUTPUTS), tl.cdiv(n_other, LANES),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
-    j, i = row * OUTPUTS + tl.arange(0, OUTPUTS), column * LANES + tl.arange(0, LANES)
+    j, i = _along(row, OUTPUTS, False), _along(column, LANES, True)
     sums = _first_sums(
         x_ptr, None, None, channel, n_in, n_other, x_axis, x_other, column * LANES,
         window_ptr, weight_ptr, bias_ptr, width, row,
@@ -297,8 +298,7 @@ def resize_kernel(
         weight_2_ptr += image * blocks_2 * LIMBS_2 * OUTPUTS_2 * width_2
         bias_1_ptr += image * blocks_1 * OUTPUTS_1
         bias_2_ptr += image * blocks_2 * OUTPUTS_2
-    j = column * OUTPUTS_1 + tl.arange(0, OUTPUTS_1)
-    i = row * OUTPUTS_2 + tl.arange(0, OUTPUTS_2)
+    j, i = _along(column, OUTPUTS_1, False), _along(row, OUTPUTS_2, True)
     whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8
     FINE: tl.constexpr = x_ptr.dtype.element_ty == tl.float32
     sums = tl.zeros((OUTPUTS_1, OUTPUTS_2), tl.int32 if whole else tl.float32)
@@ -316,7 +316,7 @@ def resize_kernel(
     if whole:
         if images_ptr is not None:  # not before, as registers are scarce
             bits_2 = tl.load(images_ptr + COLUMNS - 1).to(tl.int32)
-        sums = _bytes(sums + tl.load(bias_2_ptr + i)[None, :], bits_2)
+        sums = _bytes(sums + tl.load(bias_2_ptr + i), bits_2)
     elif not _finite(sums):
         start_1, count_1, weights_1 = _taps(
             tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr, taps_1, j, n_out_1
