@@ -26,7 +26,7 @@ from torchresample import ragged as lists
 from torchresample.filters import FILTERS
 from torchresample.ops import planned_passes
 from torchresample.profiles import PROFILES
-from torchresample.triton_kernels import launch, ragged, tables, weights
+from torchresample.triton_kernels import launch, ragged, tables
 
 TABLE = Path(__file__).parent / "kernels.csv"
 TARGETS = {
@@ -146,7 +146,7 @@ def launched() -> dict[Variant, list]:
                     _multiply(like, method, torch.uint8, size, size_out, source)
         for size, size_out in PRODUCTS:  # as presets have it
             _multiply("pillow", "lanczos3", torch.uint8, size, size_out, store=torch.bfloat16)
-        for method in (name for name, f in FILTERS.items() if f.form[0] in weights.FORMS):
+        for method in (name for name in PROFILES["pillow"].methods if name in FILTERS):
             _together(method, True, 161, torch.uint8, ((40, 60),))
         for width in (160, 164, 161):
             _together("bilinear", False, width, torch.uint8, ((40, 60), (200, 400)))

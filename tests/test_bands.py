@@ -119,6 +119,12 @@ def test_tiles_are_parts_of_the_whole(rng):
         assert torch.equal(tile, whole[:, 15:, 10:20]), method
 
 
+def test_exponential_within_two_ulp(rng):
+    x = np.concatenate([rng.uniform(-43, 0, 50_000), rng.uniform(-5, 0, 50_000), [0.0]])
+    ours, expected = weights.exponential(x, np.empty_like(x)), np.exp(x.astype(np.longdouble))
+    assert (np.abs(ours - expected) <= 2 * np.spacing(ours)).all()
+
+
 def test_sinc_within_two_ulp(rng):
     x = np.concatenate([rng.uniform(-9, 9, 100_000), np.arange(-9.0, 10.0)])
     ours = weights.sinc(x, np.empty_like(x))

@@ -1,7 +1,8 @@
 """Resampling filters: name -> kernel, radius and source.
 
 A kernel maps distances from the filter's centre, in units of the filter's own grid, to weights.
-Adding a filter is one line in ``FILTERS``; bands, tests and tables iterate the registry.
+Adding a filter is one line in ``FILTERS``; bands, tests and tables iterate the registry. A new form
+of kernel is written in ``triton_kernels/weights.py`` too, for lists of images on a GPU.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class Filter:
     poles: tuple[float, ...] = ()
 
     @property
-    def form(self) -> tuple[str, tuple[float, ...]]:
+    def form(self) -> tuple[str, tuple]:
         """The kernel's name and parameters, by which a GPU has it."""
         kernel = self.kernel
         bound = (kernel.func, kernel.args) if isinstance(kernel, partial) else (kernel, ())
@@ -60,17 +61,24 @@ def _triangle(x: np.ndarray) -> np.ndarray:
     return np.maximum(1.0 - np.abs(x), 0.0)
 
 
-def _sinc(x: np.ndarray) -> np.ndarray:
+def _compiled(name: str, x: np.ndarray) -> np.ndarray:
+    """A function of ``weights``."""
     from torchresample import weights  # numba takes a while to import
 
     flat = np.ascontiguousarray(x, np.float64).ravel()
-    return weights.sinc(flat, np.empty_like(flat)).reshape(np.shape(x))
+    return getattr(weights, name)(flat, np.empty_like(flat)).reshape(np.shape(x))
+
+
+def _sinc(x: np.ndarray) -> np.ndarray:
+    return _compiled("sinc", x)
 
 
 def _hamming(x: np.ndarray) -> np.ndarray:
+    # The cosine of an angle, by the sine of its half.
+    sine = _sinc(x / 2) * (np.pi / 2 * x)
     # Pillow writes the two constants as float literals and the rest in double.
-    window = float(np.float32(0.54)) + float(np.float32(0.46)) * np.cos(np.pi * np.abs(x))
-    inside = np.where(x == 0, 1.0, _sinc(np.abs(x)) * window)
+    window = float(np.float32(0.54)) + float(np.float32(0.46)) * (1 - 2 * (sine * sine))
+    inside = np.where(x == 0, 1.0, _sinc(x) * window)  # where the two add up to more
     return np.where(np.abs(x) < 1, inside, 0.0)
 
 
@@ -79,8 +87,8 @@ def _lanczos(lobes: int, x: np.ndarray) -> np.ndarray:
 
 
 def _gaussian(x: np.ndarray) -> np.ndarray:
-    sigma = 0.5
-    return np.where(np.abs(x) < 1.5, np.exp(-0.5 * (x / sigma) ** 2), 0.0)
+    x = np.minimum(np.abs(x), 1.5)
+    return np.where(x < 1.5, _compiled("exponential", -2 * (x * x)), 0.0)
 
 
 def keys(a: float, x: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Images of different sizes in one launch: their bands are made on the device.
 
-For uint8 in Pillow's or ATen's arithmetic, by filters made of operations that a GPU rounds as a CPU
-does.
+For uint8 in Pillow's or ATen's arithmetic.
 """
 
 from collections.abc import Sequence
@@ -27,10 +26,9 @@ def serves(
     aten = like == "torch" and antialias
     if not (pillow or aten) or images[0].dtype != torch.uint8 or method not in FILTERS:
         return False
-    from torchresample.triton_kernels import launch, weights
+    from torchresample.triton_kernels import launch
 
-    near = all(launch.near(image[None]) for image in images)
-    return near and FILTERS[method].form[0] in weights.FORMS
+    return all(launch.near(image[None]) for image in images)
 
 
 def resize_images(

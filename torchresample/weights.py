@@ -58,6 +58,25 @@ def sinc(x, out):
 
 
 @compiled
+def exponential(x, out):
+    """``exp(x)`` of float64 ``[n]`` from -43 to 0, within two units in the last place.
+
+    As a GPU has it, where each C library rounds in its own way; otherwise as ``sinc``.
+    """
+    for i in range(len(x)):
+        turns = np.rint(x[i] / 0.6931471805599453)
+        r = x[i] - turns * 0.6931471803691238 - turns * 1.9082149292705877e-10
+        series = r / 6227020800.0 + 1 / 479001600.0  # 13!, 12!
+        series = (series * r + 1 / 39916800.0) * r + 1 / 3628800.0  # 11!, 10!
+        series = (series * r + 1 / 362880.0) * r + 1 / 40320.0  # 9!, 8!
+        series = (series * r + 1 / 5040.0) * r + 1 / 720.0  # 7!, 6!
+        series = (series * r + 1 / 120.0) * r + 1 / 24.0  # 5!, 4!
+        series = (series * r + 1 / 6.0) * r + 0.5  # 3!, 2!
+        out[i] = ((series * r * r + r) + 1) / np.float64(1 << np.int64(-turns))
+    return out
+
+
+@compiled
 def window(first, weight, n_in, start, out):
     """Rows of weights from ``first`` on, cut to ``n_in`` pixels, each divided by its sum.
 

@@ -32,7 +32,7 @@ class Filter:
     """A filter by its form and parameters, and how it is used: see ``blocks_kernel``."""
 
     form: str
-    parameters: tuple[float, ...]
+    parameters: tuple
     radius: float
     antialias: bool
 
@@ -68,7 +68,7 @@ def resize(
         np.full((len(images), 2), bits or 0),
     ]
     parts = np.concatenate(table, 1), first.whole, second.whole, first.edges, second.edges
-    kernel = np.array([filter_.radius, *filter_.parameters, 0.0, 0.0])
+    kernel = np.array([filter_.radius, *np.ravel(filter_.parameters), 0.0, 0.0])
     x, (table, *described, kernel) = images[0], _on_device((*parts, kernel), out.device)
     with launch.on(out.device):
         one, two = (

@@ -12,9 +12,6 @@ from .kernels import COLUMNS, _rounded
 STEP = tl.constexpr(16)
 """Columns of a block that are made at once: with more, registers would run out."""
 
-FORMS = ("box", "triangle", "keys", "cubic", "lanczos", "mks2013", "mks2021")
-"""Forms of filters, those with the operations that a GPU rounds as a CPU does."""
-
 
 @triton.jit
 def _sinc(x):
@@ -34,12 +31,50 @@ def _sinc(x):
 
 
 @triton.jit
-def _filter(x, a, b, FORM: tl.constexpr):
-    """Weights at distances ``x``, not normalised; all float64."""
+def _exponential(x):
+    """Of numbers from -43 to 0, as the host's ``weights.exponential``."""
+    turns = _rounded(x / 0.6931471805599453)
+    r = x - turns * 0.6931471803691238 - turns * 1.9082149292705877e-10
+    series = r / 6227020800.0 + 1 / 479001600.0
+    series = (series * r + 1 / 39916800.0) * r + 1 / 3628800.0
+    series = (series * r + 1 / 362880.0) * r + 1 / 40320.0
+    series = (series * r + 1 / 5040.0) * r + 1 / 720.0
+    series = (series * r + 1 / 120.0) * r + 1 / 24.0
+    series = (series * r + 1 / 6.0) * r + 0.5
+    return ((series * r * r + r) + 1) / (1 << (-turns).to(tl.int64)).to(tl.float64)
+
+
+@triton.jit
+def _piecewise(x, pieces_ptr, count):
+    """Polynomials of degree 3 in the distance past each whole number; zero from ``count`` on."""
+    x = tl.abs(x)
+    below = tl.floor(x)
+    past = x - below
+    pieces_ptr += 4 * tl.minimum(below, count - 1).to(tl.int32)
+    weight = tl.load(pieces_ptr) * past + tl.load(pieces_ptr + 1)
+    weight = (weight * past + tl.load(pieces_ptr + 2)) * past + tl.load(pieces_ptr + 3)
+    return tl.where(x < count, weight, 0.0)
+
+
+@triton.jit
+def _filter(x, filter_ptr, FORM: tl.constexpr):
+    """Weights at distances ``x``, not normalised; all float64.
+
+    ``filter_ptr``: see ``blocks_kernel``.
+    """
+    a, b = tl.load(filter_ptr + 1), tl.load(filter_ptr + 2)
     if FORM == "box":
         weight = tl.where((x > -0.5) & (x <= 0.5), 1.0, 0.0).to(tl.float64)
     elif FORM == "triangle":
         weight = tl.maximum(1.0 - tl.abs(x), 0.0)
+    elif FORM == "hamming":
+        sine = _sinc(x / 2) * (1.5707963267948966 * x)
+        window = 0.5400000214576721 + 0.46000000834465027 * (1 - 2 * (sine * sine))
+        inside = tl.where(x == 0, 1.0, _sinc(x) * window)
+        weight = tl.where(tl.abs(x) < 1, inside, 0.0)
+    elif FORM == "gaussian":
+        x = tl.minimum(tl.abs(x), 1.5)
+        weight = tl.where(x < 1.5, _exponential(-2 * (x * x)), 0.0)
     elif FORM == "keys":
         x = tl.abs(x)
         near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
@@ -51,6 +86,8 @@ def _filter(x, a, b, FORM: tl.constexpr):
         far = (-(a + 6 * b) * x + (6 * a + 30 * b)) * x - (12 * a + 48 * b)
         far = far * x + (8 * a + 24 * b)
         weight = tl.where(x < 1, near, tl.where(x < 2, far, 0.0)) / 6
+    elif FORM == "piecewise":
+        weight = _piecewise(x, filter_ptr + 1, tl.load(filter_ptr))
     elif FORM == "lanczos":
         weight = tl.where((x >= -a) & (x < a), _sinc(x) * _sinc(x / a), 0.0)
     elif FORM == "mks2013":
@@ -87,20 +124,18 @@ def _footprints(
     axis_ptr, edge_ptr, filter_ptr, image, j, FORM: tl.constexpr, ANTIALIAS: tl.constexpr
 ):  # fmt: skip
     """Of outputs ``j``: first pixel and the one past the last, centre, sum and largest of the
-    weights, all in ``[outputs]``; then what distances are multiplied with, and the parameters of
-    the filter.
+    weights, all in ``[outputs]``; then what distances are multiplied with.
 
     Arguments as of ``blocks_kernel``.
     """
     n_in, n_out = tl.load(axis_ptr + 4 * image), tl.load(axis_ptr + 4 * image + 1)
     reverse, copies = tl.load(axis_ptr + 4 * image + 2), tl.load(axis_ptr + 4 * image + 3)
     low, high = tl.load(edge_ptr + 2 * image), tl.load(edge_ptr + 2 * image + 1)
-    radius, a, b = tl.load(filter_ptr), tl.load(filter_ptr + 1), tl.load(filter_ptr + 2)
     valid = j < n_out
     j = tl.where(reverse != 0, n_out - 1 - j, j)
     scale = (high - low) / n_out.to(tl.float64)
     filter_scale = tl.maximum(scale, 1.0) if ANTIALIAS else scale * 0 + 1.0
-    support, inverse = radius * filter_scale, 1.0 / filter_scale
+    support, inverse = tl.load(filter_ptr) * filter_scale, 1.0 / filter_scale
     centre = low + (j.to(tl.float64) + 0.5) * scale
     first = tl.maximum(tl.floor(centre - support + 0.5).to(tl.int64), 0)
     stop = tl.minimum(tl.floor(centre + support + 0.5).to(tl.int64), n_in)
@@ -110,10 +145,10 @@ def _footprints(
     total, largest = centre * 0, centre * 0
     for k in range(tl.max(stop - first, 0)):
         at = first + k
-        weight = _filter((at.to(tl.float64) - centre + 0.5) * inverse, a, b, FORM)
+        weight = _filter((at.to(tl.float64) - centre + 0.5) * inverse, filter_ptr, FORM)
         weight = tl.where(at < stop, weight, 0.0)
         total, largest = total + weight, tl.maximum(largest, weight)
-    return first, stop, centre, tl.where(total == 0, 1.0, total), largest, inverse, a, b
+    return first, stop, centre, tl.where(total == 0, 1.0, total), largest, inverse
 
 
 @triton.jit(do_not_specialize_on_alignment=["bits_ptr"])
@@ -130,7 +165,7 @@ def bits_kernel(
     most = tl.zeros((OUTPUTS,), tl.float64)
     for block in range(0, tl.load(axis_ptr + 4 * image + 1).to(tl.int32), OUTPUTS):
         j = block + tl.arange(0, OUTPUTS)
-        _, _, _, total, largest, _, _, _ = _footprints(
+        _, _, _, total, largest, _ = _footprints(
             axis_ptr, edge_ptr, filter_ptr, image, j, FORM, ANTIALIAS
         )
         most = tl.maximum(most, largest / total)
@@ -155,16 +190,16 @@ def blocks_kernel(
         axis_ptr: int64 ``[images, 4]``: lengths of the axis before and after, whether outputs are
             in reverse order, whether they are pixels as they are, from the lower edge on.
         edge_ptr: float64 ``[images, 2]``: lower and upper edge of what is resampled, in pixels.
-        filter_ptr: float64 ``[3]``: radius and parameters of the filter.
+        filter_ptr: float64 ``[3]`` or more: radius and parameters of the filter.
         bits_ptr: int64 ``[images, COLUMNS]``: first, fraction bits of the weights.
         window_ptr, weight_ptr, bias_ptr: written, for each image ``blocks`` of ``width``; int32,
             int8 and int32.
-        FORM: of the filter, one of ``FORMS``.
+        FORM: of the filter: see ``_filter``.
         ANTIALIAS: whether it is widened by the scale.
     """
     program = tl.program_id(0)
     image, block = program // blocks, program % blocks
-    first, stop, centre, total, _, inverse, a, b = _footprints(
+    first, stop, centre, total, _, inverse = _footprints(
         axis_ptr, edge_ptr, filter_ptr, image, block * OUTPUTS + tl.arange(0, OUTPUTS),
         FORM, ANTIALIAS,
     )  # fmt: skip
@@ -185,7 +220,7 @@ def blocks_kernel(
         at = begin + columns
         used = (at[None, :] >= first[:, None]) & (at[None, :] < stop[:, None])
         distance = (at.to(tl.float64)[None, :] - centre[:, None] + 0.5) * inverse
-        weight = _filter(distance, a, b, FORM) / total[:, None]
+        weight = _filter(distance, filter_ptr, FORM) / total[:, None]
         weight *= one
         weight = tl.where(used, tl.where(weight < 0, weight - 0.5, weight + 0.5), 0.0)
         whole = weight.to(tl.int32)
