@@ -1,7 +1,5 @@
 """The fast CPU engine against the reference, which does the same in torch operations."""
 
-from dataclasses import replace
-
 import numpy as np
 import oracles
 import PIL.Image
@@ -16,7 +14,7 @@ from torchresample.profiles import PROFILES
 
 METHODS = [
     pytest.param(like, method, antialias, id=f"{like}-{method}-{antialias}")
-    for like in ("pillow", "torch", "opencv")
+    for like in ("pillow", "torch", "opencv", "skimage", "tf")
     for method, spec in PROFILES[like].methods.items()
     for antialias in spec.antialias
 ]
@@ -59,11 +57,6 @@ def test_passes(rng, like, method, antialias, dtype):
         out = torch.full((b, c, *size), 77, dtype=dtype).contiguous(memory_format=layout)
         cpu.program(passes, dtype, True)(x, out, bool(case % 2 and c > 1))
         expected = by_reference(x, passes)
-        if dtype == torch.uint8 and passes[-1].sums == "exact" and passes[-1].rule == "half-even":
-            # Real-valued sums, whose order decides where they fall on a tie but for its rounding.
-            values = by_reference(x, [*passes[:-1], replace(passes[-1], store=None)])
-            assert (out - values.clamp(0, 255)).abs().max() <= 0.5 + 1e-9, (h, w, size, box, c)
-            continue
         if dtype == torch.uint8:
             assert torch.equal(out, expected), (h, w, size, box, c)
             continue

@@ -19,7 +19,7 @@ class Pass:
     Args:
         dim: ``HORIZONTAL`` or ``VERTICAL``.
         band: integer-valued weights where ``rule`` is ``"fixed"`` or ``"floor"``.
-        store: dtype of the result; ``None`` keeps the sums (floating, see ``cpu.sum_dtype``).
+        store: dtype of the result; ``None`` keeps the sums (floating, see ``reference.sum_dtype``).
         rule: ``"fixed"``: ``floor(sum / 2**bits + 1/2)``; ``"floor"``: ``floor(sum / 2**bits)``;
             ``"half-even"`` and ``"half-away"``: to the nearest integer, by how ties go;
             ``"mean"``: ``sum * float32(1 / count)`` in float32, then half-even;
@@ -27,7 +27,8 @@ class Pass:
             Integers are clamped to the range of ``store`` or, before they are encoded, of that.
         bits: see ``rule``.
         count: see ``rule``.
-        sums: ``"exact"`` in any order; ``"float32"`` and ``"float64"``: in the order of the taps,
+        sums: ``"exact"`` in any order, or in float64 in that of the taps where they are rounded to
+            integers in the end; ``"float32"`` and ``"float64"``: in the order of the taps,
             rounded to that type after each product and each sum; ``"floor16"``: each product is
             divided by ``2**16`` and floored before it is added.
         decodes: whether the bytes that it reads are looked up in ``light.tables``.

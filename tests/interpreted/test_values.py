@@ -1,7 +1,5 @@
 """The GPU engine against the CPU engine: bytes equal for integers, a derived bound for floats."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -26,6 +24,8 @@ CASES = {
     "box": ((1, 3, 30, 41), (11, 29), True, {"box": (1.5, 2.0, 40.0, 27.75)}),
     "part": ((1, 2, 30, 41), (7, 9), False, {"window": (3, 2, 21, 19)}),
     "flip": ((1, 1, 20, 31), (9, 40), False, {"flip": True}),
+    "box at once": ((1, 2, 21, 31), (9, 22), False, {"box": (0.5, 1.0, 30.0, 19.25), "flip": True}),
+    "part at once": ((1, 2, 21, 31), (5, 9), True, {"window": (3, 2, 18, 17)}),
 }
 
 
@@ -94,14 +94,18 @@ def test_integers(rng, like, method, dtype):
     passes = planned("down", like, method, PROFILES[like].default_antialias(method, dtype), dtype)
     limits = torch.iinfo(dtype)
     x = torch.from_numpy(rng.integers(0, min(limits.max, 2**20) + 1, shape)).to(dtype)
-    result = computed(gpu.program(passes, dtype), x, size, False).to(torch.float64)
-    if passes[-1].rule != "half-even" and passes[-1].bits < 64:
-        assert torch.equal(result, by_reference(x, passes).to(torch.float64))
-        return
-    # Real-valued sums, whose order decides where they fall on a tie but for its rounding.
-    last = replace(passes[-1], store=None)
-    values = by_reference(x, [*passes[:-1], last]).to(torch.float64) / 2.0**last.bits
-    assert (result - values.clamp(limits.min, limits.max)).abs().max() <= 0.5 + 1e-6
+    result = computed(gpu.program(passes, dtype), x, size, False)
+    assert torch.equal(result, by_reference(x, passes))
+
+
+def test_ties_at_every_boundary(rng):
+    """Columns of one value, whose sums fall on ties but for their roundings, and so their order."""
+    x = torch.from_numpy(rng.integers(0, 256, (60, 1, 1, 9), dtype=np.uint8)).expand(-1, 1, 15, 9)
+    for boundary in PROFILES["skimage"].boundaries:
+        options = "bilinear", "skimage", True, boundary, None, None, False, False
+        passes = planned_passes((15, 9), (8, 11), *options, x.dtype, 1)
+        result = computed(gpu.program(passes, x.dtype), x, (8, 11), False)
+        assert torch.equal(result, computed(cpu.program(passes, x.dtype, True), x, (8, 11), False))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
