@@ -47,9 +47,8 @@ TYPES = {
     torch.float32: "fp32",
     torch.float64: "fp64",
 }
-SIZES = (((20, 30), (9, 44)), ((20, 30), (10, 15)), ((21, 30), (7, 10)))
-# So much longer and shorter that floats take two launches.
-STEEP = (((60, 333), (3000, 2)), ((333, 60), (2, 3000)))
+FLOATS = DTYPES[4:]
+SIZES = (((20, 30), (9, 44)), ((20, 30), (10, 15)), ((21, 30), (7, 10)), ((21, 31), (8, 11)))
 ALONG_ONE = (((20, 30), (20, 11)), ((20, 30), (9, 30)))
 SCALED = (
     *((torch.uint8, torch.float32), (torch.uint8, torch.bfloat16)),
@@ -69,6 +68,7 @@ class Variant(NamedTuple):
     types: tuple[str | None, ...]
     constants: tuple[tuple[str, object], ...]
     warps: int
+    registers: int | None
 
     @property
     def name(self) -> str:
@@ -87,10 +87,10 @@ class Recorder:
     def __getitem__(self, grid):
         return self.noted
 
-    def noted(self, *arguments, enable_fp_fusion, num_warps=4, **constants):
+    def noted(self, *arguments, enable_fp_fusion, num_warps=4, maxnreg=None, **constants):
         assert not enable_fp_fusion
         types = tuple(map(_type, arguments))
-        variant = Variant(self.kernel, types, tuple(constants.items()), num_warps)
+        variant = Variant(self.kernel, types, tuple(constants.items()), num_warps, maxnreg)
         self.variants.setdefault(variant, [_hint(self.kernel, *v) for v in enumerate(arguments)])
 
 
@@ -133,8 +133,8 @@ def recording():
 def launched() -> dict[Variant, list]:
     """The variants that the engine launches, each with hints for its arguments.
 
-    For images of either layout by all methods of all profiles, with every tile; scaled; and with
-    other boundary rules.
+    For images of either layout by all methods of all profiles, with every tile; scaled; and bytes
+    and floats by bilinear with other boundary rules, and the gradients of these.
     """
     with recording() as variants:
         for like, method in (("pillow", "lanczos3"), ("torch", "bicubic")):
@@ -157,10 +157,10 @@ def launched() -> dict[Variant, list]:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(tables, "joins", lambda *_, joins=joins: joins)
                 _every_method()
-        for dtype in (torch.float16, torch.bfloat16, torch.float32):
-            resize("pillow", "lanczos3", True, dtype, STEEP)
-        for dtype in DTYPES:
-            resize("pillow", "nearest", False, dtype, ALONG_ONE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tables, "tile", lambda *_: None)
+            for dtype in FLOATS[:3]:
+                resize("pillow", "lanczos3", True, dtype)
         for method, antialias in (("lanczos3", True), ("nearest", False)):
             for dtype in (torch.uint8, torch.float32):
                 _far(method, antialias, dtype)
@@ -172,12 +172,14 @@ def _every_method():
         for method, spec in profile.methods.items():
             for antialias in spec.antialias:
                 for dtype in DTYPES:
-                    resize(like, method, antialias, dtype)
+                    resize(like, method, antialias, dtype, SIZES + ALONG_ONE)
                 for dtype, scaled in SCALED:
                     _scale(like, method, antialias, dtype, scaled)
         for boundary in profile.boundaries[1:]:
-            for dtype in (torch.uint8, torch.float32):
+            for dtype in (torch.uint8, *FLOATS):
                 resize(like, "bilinear", True, dtype, boundary=boundary)
+            for dtype in FLOATS:
+                resize(like, "bilinear", True, dtype, boundary=boundary, back=True)
 
 
 def _far(method, antialias, dtype):
@@ -234,8 +236,8 @@ def _together(method, antialias, width, store, sizes, like="pillow"):
             lists.resize_images(images, *options, scaling, out)
 
 
-def resize(like, method, antialias, dtype, sizes=SIZES, boundary=None):
-    place = boundary or PROFILES[like].boundary, None, None, False, False
+def resize(like, method, antialias, dtype, sizes=SIZES, boundary=None, back=False):
+    place = boundary or PROFILES[like].boundary, None, None, False, back
     options = method, like, antialias, *place
     for size, size_out in sizes:
         run = gpu.program(planned_passes(size, size_out, *options, dtype, 3), dtype)
@@ -245,9 +247,10 @@ def resize(like, method, antialias, dtype, sizes=SIZES, boundary=None):
 
 def _scale(like, method, antialias, dtype, scaled):
     options = method, like, antialias, PROFILES[like].boundary, None, None, False, False
-    run = gpu.program(planned_passes(*SIZES[1], *options, dtype, 3), dtype)
-    x, out = _empty(SIZES[1][0], dtype, False), _empty(SIZES[1][1], scaled, False)
-    run(x, out, False, gpu.scaling_table(dtype, 3, (0.5,), (0.2,)))
+    for size, size_out in SIZES[1::2]:
+        run = gpu.program(planned_passes(size, size_out, *options, dtype, 3), dtype)
+        x, out = _empty(size, dtype, False), _empty(size_out, scaled, False)
+        run(x, out, False, gpu.scaling_table(dtype, 3, (0.5,), (0.2,)))
 
 
 def _empty(size, dtype, inner):
@@ -271,6 +274,8 @@ def compiled(variant: Variant, hints: list, target: GPUTarget):
         signature[name], values[name] = "constexpr", value
     source = ASTSource(variant.kernel, signature, values, attributes)
     options = {"enable_fp_fusion": False, "num_warps": variant.warps}
+    if target.backend == "cuda":
+        options["maxnreg"] = variant.registers
     return triton.compile(source, target=target, options=options)
 
 

@@ -49,6 +49,17 @@ def test_differences_are_told(tiny, monkeypatch, capsys):
     assert " to (" in said
 
 
+@pytest.mark.parametrize("like", ["pillow", "torch", "linear-light"])
+def test_roundings(like):
+    """What random cases of floats may differ by: less than half of a byte's step."""
+    x = torch.rand(3, 40, 50)
+    options = {"like": like, "antialias": True, "box": None}
+    exact = tr.resize(x.double(), (17, 60), "bicubic", **options)
+    allowed = gpu.roundings(x, exact, "bicubic", options)
+    assert allowed.shape == exact.shape
+    assert ((torch.finfo(x.dtype).eps / 2 * exact.abs() < allowed) & (allowed < 1 / 510)).all()
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -3,11 +3,11 @@
 | pass | applied by |
 |---|---|
 | a gather | ``select_kernel``, moving values; both axes at once |
-| fixed point of uint8, weighted sums of float16, bfloat16 and float32 | ``resize_kernel``, both \
-axes at once; ``multiply_kernel``, one |
+| fixed point of uint8, weighted sums of float16, bfloat16 and float32, but those that gather the \
+image first | ``resize_kernel``, both axes at once; ``multiply_kernel``, one |
 | other fixed point, a mean, products cut one by one | ``weigh_both_kernel``, both axes at once, \
 or ``weigh_kernel``, one, in int32 or wider |
-| all others | the same, in float64, or float32 where ordered so |
+| all others | the same, in float32 for floats of up to 32 bits or where ordered so, else float64 |
 
 Nothing is added atomically: every run has the same bytes.
 """

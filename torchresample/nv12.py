@@ -97,7 +97,7 @@ def resize_nv12(
     """Frames of a video decoder as RGB of another size: what ``resize`` makes of their RGB bytes.
 
     Bytes of RGB are the exact ones, rounded (within 0.002 of a tie to either side). On a GPU they
-    are made where they are read, in the launch that resizes.
+    are made where they are read, in the launch that resizes, under ``"pillow"`` and ``"torch"``.
 
     Args:
         luma: uint8 ``[..., H, W]``, any strides.

@@ -202,6 +202,12 @@ def planned_passes(
     dtype: torch.dtype,
     channels: int,
 ) -> tuple[Pass, ...]:
+    """The passes of a resize of ``size_x`` to ``size_out``.
+
+    Arguments as of ``resize`` where they are resolved; and ``window``: of a result the part
+    ``size_out``, as row and column of its corner, and its height and width; ``flip``: that part
+    from right to left; ``transpose``: of the adjoint.
+    """
     size_in, (h, w) = (size_out, size_x) if transpose else (size_x, size_out)
     y, x, h_out, w_out = window or (0, 0, h, w)
     options = method, like, antialias, boundary, box, dtype, channels

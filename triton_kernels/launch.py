@@ -10,9 +10,10 @@ import triton.language as tl
 from torch import Tensor
 
 from . import tables
-from .kernels import select_kernel, straighten_kernel, weigh_both_kernel, weigh_kernel
+from .kernels import select_kernel, straighten_kernel
 from .products import multiply_kernel, resize_kernel
 from .tables import ALPHA, CHUNK, LINES, SIDE, Blocks, Frame, ScalingTable, Source, Weighing
+from .taps import weigh_both_kernel, weigh_kernel
 
 _TYPES = {
     torch.uint8: tl.uint8,
@@ -26,6 +27,9 @@ _TYPES = {
     torch.float64: tl.float64,
 }
 
+# Of a thread, with eight warps. Unless it is told, NVIDIA's assembler may use fewer, so that more
+# threads run at once, and spill the rest. The compiler for AMD has no such option.
+_REGISTERS = {} if torch.version.hip else {"maxnreg": 128}
 
 LIMBS = {
     torch.float16: (torch.float16, 2),
@@ -137,7 +141,8 @@ def weigh_both(
     x: Tensor, first: Weighing, second: Weighing, between: torch.dtype,
     scaling: ScalingTable | None, out: Tensor,
 ) -> bool:  # fmt: skip
-    """Both axes in one launch, in the order of the taps; otherwise as ``resize``.
+    """Both axes in one launch, in the order of the taps; ``False``, and nothing done, where two
+    launches take less time.
 
     ``between``: the dtype that a launch of ``first`` alone would store.
     """
@@ -159,7 +164,7 @@ def weigh_both(
             BETWEEN=_TYPES[between],
             SUMS_2=_TYPES[second.weight.dtype], CUT_2=second.cut, RULE_2=second.rule,
             OUTPUTS=SIDE, TURNED=x.stride(one) < x.stride(two), IMAGE=image_type(scaling),
-            enable_fp_fusion=False,
+            enable_fp_fusion=False, num_warps=8, **_REGISTERS,
         )  # fmt: skip
     return True
 

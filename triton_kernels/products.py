@@ -19,12 +19,10 @@ from .kernels import (
     _as_rgb,
     _beside,
     _placed,
-    _tap_sums,
-    _tap_sums_of_both,
-    _taps,
     _weighed_by_alpha,
     _write,
 )
+from .taps import _tap_sums, _tap_sums_of_both, _taps
 
 # Arguments that change with every image are not compiled for; ALIGN says what counts of them.
 _IMAGE = ("x_image", "x_channel")

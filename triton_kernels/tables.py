@@ -239,9 +239,12 @@ def tile(
         arguments = align, pixel, planes * n, processors
         return _cost(weighing, block(weighing, *arguments), *arguments)
 
+    if pixel == 2:  # two launches of ``weigh_kernel``, as between them are float32
+        two = _cost_in_order(first, second, 4, planes, lines, processors)
+    else:
+        two = apart(first, aligns[0], lines) + apart(second, aligns[1], len(first.start))
     costs = [_cost_of_both(first, second, t, aligns, pixel, planes, processors) for t in tiles]
-    two = apart(first, aligns[0], lines) + apart(second, aligns[1], len(first.start)) + LAUNCH
-    return tiles[np.argmin(costs)] if two > MARGIN * min(costs) else None
+    return tiles[np.argmin(costs)] if two + LAUNCH > MARGIN * min(costs) else None
 
 
 def joins(
@@ -249,16 +252,26 @@ def joins(
 ) -> bool:
     """Whether one launch of ``weigh_both_kernel`` costs less than two of ``weigh_kernel``.
 
-    It multiplies along the first axis again for each tap along the second, which takes as long as
-    to read a byte. ``between``: bytes of a pixel between the two; otherwise as ``tile``.
+    It multiplies along the first axis again for each tap along the second. ``between``: bytes of a
+    pixel between the two; otherwise as ``tile``.
     """
     (n_1, taps_1), (n_2, taps_2) = first.weight.shape, second.weight.shape
+    one = _of_taps(planes, n_1 * n_2, taps_2 * (taps_1 + 1), processors)
+    return one <= _cost_in_order(first, second, between, planes, lines, processors) + LAUNCH
 
-    def cost(outputs: int, of_each: int) -> float:
-        return planes * outputs * of_each * max(1, processors / (planes * -(-outputs // SIDE**2)))
 
-    apart = cost(n_1 * lines, taps_1 + 2 * between) + cost(n_1 * n_2, taps_2) + LAUNCH
-    return cost(n_1 * n_2, taps_2 * (taps_1 + 1)) <= apart
+def _cost_in_order(
+    first: Weighing, second: Weighing, between: int, planes: int, lines: int, processors: int
+) -> float:
+    """Of two launches of ``weigh_kernel`` without what launching takes; see ``joins``."""
+    (n_1, taps_1), (n_2, taps_2) = first.weight.shape, second.weight.shape
+    one = _of_taps(planes, n_1 * lines, taps_1 + 2 * between, processors)
+    return one + _of_taps(planes, n_1 * n_2, taps_2, processors)
+
+
+def _of_taps(planes: int, outputs: int, of_each: int, processors: int) -> float:
+    """Of so many products or bytes for each output of each plane, alike in time."""
+    return planes * outputs * of_each * max(1, processors / (planes * -(-outputs // SIDE**2)))
 
 
 def _cost(

@@ -1,4 +1,4 @@
-"""Kernel: bands made on the device, as the blocks that ``products`` multiplies.
+"""Kernels: bands made on the device, as the blocks that ``products`` multiplies.
 
 In float64, with the operations of the host's ``filters`` and ``bands`` in their order, so that the
 weights are the same bits. Filters are named by their form and its parameters.
@@ -191,7 +191,8 @@ def blocks_kernel(
             in reverse order, whether they are pixels as they are, from the lower edge on.
         edge_ptr: float64 ``[images, 2]``: lower and upper edge of what is resampled, in pixels.
         filter_ptr: float64 ``[3]`` or more: radius and parameters of the filter.
-        bits_ptr: int64 ``[images, COLUMNS]``: first, fraction bits of the weights.
+        bits_ptr: int64 ``[images, COLUMNS]``, the first of which counts: fraction bits of the
+            weights.
         window_ptr, weight_ptr, bias_ptr: written, for each image ``blocks`` of ``width``; int32,
             int8 and int32.
         FORM: of the filter: see ``_filter``.
