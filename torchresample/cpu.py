@@ -192,9 +192,9 @@ def _sums(step: Pass, dtype: torch.dtype) -> type | None:
     real = rounded or step.store is None or step.store.is_floating_point
     if not real or dtype not in (torch.uint8, torch.float32, torch.float64):
         return None
-    if step.sums == "exact":
-        return np.float32 if dtype == torch.float32 else np.float64
-    return np.float32 if step.sums == "float32" and dtype != torch.float64 else None
+    if step.sums == "float32":
+        return np.float32 if dtype != torch.float64 else None
+    return np.float32 if dtype == torch.float32 else np.float64
 
 
 def _copy(x: Tensor, out: Tensor, inner: bool) -> Tensor:

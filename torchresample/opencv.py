@@ -11,7 +11,7 @@ import torch
 
 from torchresample.bands import Axis, Band, Rows, folded_band, gathered_band, select_band
 from torchresample.filters import keys
-from torchresample.passes import HORIZONTAL, VERTICAL, Method, Pass, Request
+from torchresample.passes import HORIZONTAL, VERTICAL, Method, Pass, Request, rounded_once
 
 METHODS = {
     "nearest": Method(None, (False,)),
@@ -148,12 +148,7 @@ def _float_passes(kind: str, x: tuple, y: tuple, request: Request) -> tuple[Pass
     """Float32 coefficients, one rounding at the end."""
     across = folded_band(_rows(kind, *x, None), request.axis_x.n_in, "edge")
     down = folded_band(_rows(kind, *y, None), request.axis_y.n_in, "edge")
-    return Pass(HORIZONTAL, across), Pass(VERTICAL, down, final_store(request.dtype))
-
-
-def final_store(dtype: torch.dtype) -> torch.dtype | None:
-    """Integers are rounded once, at the end; floats keep their sums."""
-    return None if dtype.is_floating_point else dtype
+    return rounded_once([(HORIZONTAL, across), (VERTICAL, down)], request.dtype)
 
 
 def _linear(x: tuple, y: tuple, request: Request) -> tuple[Pass, ...]:
@@ -222,10 +217,12 @@ def _area(request: Request) -> tuple[Pass, ...]:
     close = [abs(_scale(a) - f) < np.finfo(float).eps for a, f in zip(axes, factors, strict=True)]
     if ordered and all(close) and all(axis.lo % 1 == 0 for axis in axes):
         return _block_mean(factors, request)
-    sums, wide = ("float32", torch.float32) if ordered else ("exact", None)
+    across, down = _overlap_band(request.axis_x), _overlap_band(request.axis_y)
+    if not ordered:
+        return rounded_once([(HORIZONTAL, across), (VERTICAL, down)], request.dtype)
     return (
-        Pass(HORIZONTAL, _overlap_band(request.axis_x), wide, sums=sums),
-        Pass(VERTICAL, _overlap_band(request.axis_y), final_store(request.dtype), sums=sums),
+        Pass(HORIZONTAL, across, torch.float32, sums="float32"),
+        Pass(VERTICAL, down, torch.uint8, sums="float32"),
     )
 
 

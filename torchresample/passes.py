@@ -1,6 +1,6 @@
 """What a profile is made of: methods that build bands, and passes that say how sums are stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,8 +27,7 @@ class Pass:
             Integers are clamped to the range of ``store`` or, before they are encoded, of that.
         bits: see ``rule``.
         count: see ``rule``.
-        sums: ``"exact"`` in any order, or in float64 in that of the taps where they are rounded to
-            integers in the end; ``"float32"`` and ``"float64"``: in the order of the taps,
+        sums: ``"exact"`` in any order; ``"float32"`` and ``"float64"``: in the order of the taps,
             rounded to that type after each product and each sum; ``"floor16"``: each product is
             divided by ``2**16`` and floored before it is added.
         decodes: whether the bytes that it reads are looked up in ``light.tables``.
@@ -46,6 +45,21 @@ class Pass:
     def moves(self, dtype: torch.dtype) -> bool:
         """Whether it is a gather of pixels of ``dtype``, as they are."""
         return self.band.selects and self.store in (None, dtype) and not self.decodes
+
+
+def rounded_once(bands: Sequence[tuple[int, Band]], dtype: torch.dtype) -> tuple[Pass, ...]:
+    """Real-valued passes, given as ``(dim, band)``, and one rounding (half to even) for integers.
+
+    The order of their sums may decide how these fall at a tie, so that it is that of the taps.
+    Floats keep their sums.
+    """
+    if dtype.is_floating_point:
+        return tuple(Pass(dim, band) for dim, band in bands)
+    stores = [None] * (len(bands) - 1) + [dtype]
+    return tuple(
+        Pass(dim, band, store, sums="float64")
+        for (dim, band), store in zip(bands, stores, strict=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,17 @@ from torchresample.bands import (
     window_band,
 )
 from torchresample.filters import FILTERS, Filter, keys
-from torchresample.opencv import accumulated_nearest, final_store
-from torchresample.passes import HORIZONTAL, VERTICAL, Method, Pass, Profile, Request, quantized
+from torchresample.opencv import accumulated_nearest
+from torchresample.passes import (
+    HORIZONTAL,
+    VERTICAL,
+    Method,
+    Pass,
+    Profile,
+    Request,
+    quantized,
+    rounded_once,
+)
 
 METHODS: dict[str, str] = {
     "nearest": "the pixel under the output's centre (torch and opencv: under its corner)",
@@ -173,12 +182,10 @@ def _int16(band: Band, folded: Axis | None) -> tuple[Band, int]:
 
 
 def _plan_rounded(request: Request) -> tuple[Pass, ...]:
-    """Real-valued passes, and one rounding (half to even) at the end for integers."""
     bands = [(dim, request.band(axis)) for dim, axis in _in_order(request)]
     if all(band.selects for _, band in bands):
         return tuple(Pass(dim, band) for dim, band in bands)
-    stores = [None] * (len(bands) - 1) + [final_store(request.dtype)]
-    return tuple(Pass(dim, band, store) for (dim, band), store in zip(bands, stores, strict=True))
+    return rounded_once(bands, request.dtype)
 
 
 def _area_band(axis: Axis, antialias: bool, boundary: str | None) -> Band:

@@ -61,7 +61,7 @@ def _along(x: Tensor, dim: int, length: int, dtype: torch.dtype) -> Tensor:
 
 
 def _apply_rows(x: Tensor, step: Pass, out: Tensor) -> Tensor:
-    if step.sums == "exact" and not _ordered(x.dtype, step):
+    if step.sums == "exact":
         return _sum_products(x, step, out)
     # Every output in the order of its taps, over parts that keep the scratch memory small.
     product, dtype = _TAP_SUMS[step.sums]
@@ -69,12 +69,6 @@ def _apply_rows(x: Tensor, step: Pass, out: Tensor) -> Tensor:
         sums = _tap_sums(part.to(dtype), step.dim, step.band.start, step.band.weight, product)
         into.copy_(_stored(sums, step, into.dtype))
     return out
-
-
-def _ordered(dtype: torch.dtype, step: Pass) -> bool:
-    """Whether the order of the taps may decide how a whole number is rounded in the end."""
-    whole = not (dtype.is_floating_point and (step.store or dtype).is_floating_point)
-    return whole and not step.decodes and step.rule in ("half-even", "half-away")
 
 
 def _other(dim: int) -> int:
@@ -158,7 +152,6 @@ def _floor16(pixel: Tensor, weight: Tensor) -> Tensor:
 
 
 _TAP_SUMS = {
-    "exact": (torch.mul, torch.float64),
     "float32": (torch.mul, torch.float32),
     "float64": (torch.mul, torch.float64),
     "floor16": (_floor16, torch.int32),
