@@ -120,9 +120,8 @@ def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tens
     axis = _axis(weighing)
     other = 5 - axis
     n_out, n_other = out.shape[axis], out.shape[other]
-    # A warp has neighbours in memory.
-    near = x.stride(axis) < x.stride(other)
-    outputs, lanes = (64, 16) if near else (16, 64)
+    turned = x.stride(axis) < x.stride(other)  # a warp has neighbours in memory
+    outputs, lanes = (64, 16) if turned else (16, 64)
     grid = (_programs(out, n_out, outputs, n_other, lanes),)
     order = 0, 1, axis, other
     with on(x.device):
@@ -132,7 +131,7 @@ def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tens
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             *_limits(weighing),
             SUMS=_TYPES[weighing.weight.dtype], CUT=weighing.cut, RULE=weighing.rule,
-            OUTPUTS=outputs, LANES=lanes, TURNED=near, IMAGE=image_type(scaling),
+            OUTPUTS=outputs, LANES=lanes, TURNED=turned, IMAGE=image_type(scaling),
             enable_fp_fusion=False,
         )  # fmt: skip
 

@@ -265,8 +265,8 @@ def _cost_in_order(
 ) -> float:
     """Of two launches of ``weigh_kernel`` without what launching takes; see ``joins``."""
     (n_1, taps_1), (n_2, taps_2) = first.weight.shape, second.weight.shape
-    one = _of_taps(planes, n_1 * lines, taps_1 + 2 * between, processors)
-    return one + _of_taps(planes, n_1 * n_2, taps_2, processors)
+    across = _of_taps(planes, n_1 * lines, taps_1 + 2 * between, processors)
+    return across + _of_taps(planes, n_1 * n_2, taps_2, processors)
 
 
 def _of_taps(planes: int, outputs: int, of_each: int, processors: int) -> float:

@@ -130,11 +130,12 @@ def test_cut_off_once_a_chunk(rng, size, size_out):
     assert (exact - out).mean().abs() < sum(chunks) * torch.finfo(torch.float32).eps / 2
 
 
-def _tile(size, size_out, planes, method="lanczos3"):
-    passes = planned_passes(size, size_out, method, "pillow", True, "renormalize",
-                            None, None, False, False, torch.uint8, 3)  # fmt: skip
-    first, second = weighings(passes, torch.uint8)
-    return tables.tile(first, second, tables.TILES[1], (16, 1), 1, planes, size[0], 132)
+def _tile(size, size_out, planes, dtype=torch.uint8):
+    options = "lanczos3", "pillow", True, "renormalize", None, None, False, False
+    first, second = weighings(planned_passes(size, size_out, *options, dtype, 3), dtype)
+    pixel = dtype.itemsize
+    aligns = 16 // pixel, 1
+    return tables.tile(first, second, tables.TILES[pixel], aligns, pixel, planes, size[0], 132)
 
 
 def test_cost():
@@ -143,6 +144,13 @@ def test_cost():
     for size in ((1080, 1920), (375, 500), (256, 256)):
         assert _tile(size, (224, 224), 192) is not None
     assert _tile((224, 224), (448, 448), 768) == (64, 64, 64)
+
+
+def test_cost_of_halves():
+    """Two launches of theirs would be off the matrix units, and cost more than those of bytes."""
+    assert _tile((4000, 4000), (100, 100), 3) is None
+    assert _tile((4000, 4000), (100, 100), 3, torch.float16) is not None
+    assert _tile((6000, 6000), (32, 32), 3, torch.float16) is None
 
 
 @pytest.mark.parametrize(
