@@ -19,7 +19,7 @@ import torch
 import triton
 import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.runtime import driver
 
 from torchresample import cpu, gpu
 from torchresample import ragged as lists
@@ -62,7 +62,7 @@ PRODUCTS = (
 
 
 class Variant(NamedTuple):
-    """A kernel, and what Triton compiles it for: as it does for the first such launch."""
+    """A kernel, and what it is compiled for."""
 
     kernel: triton.JITFunction
     types: tuple[str | None, ...]
@@ -91,7 +91,7 @@ class Recorder:
         assert not enable_fp_fusion
         types = tuple(map(_type, arguments))
         variant = Variant(self.kernel, types, tuple(constants.items()), num_warps, maxnreg)
-        self.variants.setdefault(variant, [_hint(self.kernel, *v) for v in enumerate(arguments)])
+        self.variants.setdefault(variant, arguments)
 
 
 def _type(argument) -> str | None:
@@ -102,20 +102,6 @@ def _type(argument) -> str | None:
     if isinstance(argument, float):
         return "fp32"
     return "i32" if -(2**31) <= argument < 2**31 else "i64"
-
-
-def _hint(kernel, place: int, argument) -> str | None:
-    """What Triton takes an argument for, beside its type."""
-    parameter = kernel.params[place]
-    if isinstance(argument, torch.Tensor):
-        value = argument.data_ptr()
-    elif isinstance(argument, int) and not parameter.do_not_specialize:
-        value = argument
-    else:
-        return None
-    if value == 1:
-        return "1"
-    return "16" if value % 16 == 0 and not parameter.do_not_specialize_on_alignment else None
 
 
 @contextmanager
@@ -130,8 +116,8 @@ def recording():
 
 
 @lru_cache(maxsize=1)
-def launched() -> dict[Variant, list]:
-    """The variants that the engine launches, each with hints for its arguments.
+def launched() -> dict[Variant, tuple]:
+    """The variants that the engine launches, each with the arguments of its first launch.
 
     For images of either layout by all methods of all profiles, with every tile; scaled; and bytes
     and floats by bilinear with other boundary rules, and the gradients of these.
@@ -186,7 +172,8 @@ def _far(method, antialias, dtype):
     """Images that would lie gigabytes apart in memory; of both axes, and of one."""
     for size, size_out in (((20, 30), (9, 11)), ((20, 30), (20, 11))):
         x, out = _empty(size, dtype, False), _empty(size_out, dtype, False)
-        x = x.as_strided(x.shape, (2**31 + 64, *x.stride()[1:]))
+        strides = 2**31 + 64, *x.stride()[1:]
+        x = torch.empty_strided((2, *x.shape[1:]), strides, dtype=dtype, device="meta")
         options = method, "pillow", antialias, "renormalize", None, None, False, False
         gpu.program(planned_passes(size, size_out, *options, dtype, 3), dtype)(x, out, False)
 
@@ -258,25 +245,30 @@ def _empty(size, dtype, inner):
     return torch.empty_strided(shape, cpu.packed_strides(shape, inner), dtype=dtype)
 
 
-def compiled(variant: Variant, hints: list, target: GPUTarget):
-    """The variant for a target, by Triton's compiler."""
-    names = variant.kernel.arg_names
-    signature, values, attributes = {}, {}, {}
-    for place, (name, kind, hint) in enumerate(zip(names, variant.types, hints, strict=False)):
-        signature[name] = kind or "constexpr"
-        if kind is None:
-            values[name] = None
-        elif hint == "1":
-            signature[name], values[name] = "constexpr", 1
-        elif hint:
-            attributes[(place,)] = [["tt.divisibility", 16]]
-    for name, value in variant.constants:
-        signature[name], values[name] = "constexpr", value
-    source = ASTSource(variant.kernel, signature, values, attributes)
-    options = {"enable_fp_fusion": False, "num_warps": variant.warps}
-    if target.backend == "cuda":
+class Driver:
+    """Stands for a GPU's driver, of which Triton asks this to compile a launch."""
+
+    def __init__(self, target: str):
+        self.target = target
+
+    def get_current_target(self) -> GPUTarget:
+        return TARGETS[self.target]
+
+    def get_current_device(self) -> str:  # by which Triton finds what it has compiled
+        return self.target
+
+    def get_current_stream(self, device: str) -> int:
+        return 0
+
+
+def compiled(variant: Variant, arguments: tuple, target: str):
+    """The variant for a target, as Triton compiles it when it is launched with such arguments."""
+    options = dict(variant.constants) | {"num_warps": variant.warps, "enable_fp_fusion": False}
+    if variant.registers and TARGETS[target].backend == "cuda":
         options["maxnreg"] = variant.registers
-    return triton.compile(source, target=target, options=options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "_active", Driver(target))  # there may be none to go back to
+        return variant.kernel.warmup(*arguments, grid=(1,), **options)
 
 
 def contents(kernel) -> dict[str, object]:
@@ -330,10 +322,10 @@ def _listed(widths) -> str:
 
 def row(name: str) -> list[dict[str, object]]:
     """What the table says of a variant, for every target."""
-    (variant, hints), *_ = (v for v in launched().items() if v[0].name == name)
+    (variant, arguments), *_ = (v for v in launched().items() if v[0].name == name)
     return [
         {"triton": triton.__version__, "variant": name, "target": target}
-        | contents(compiled(variant, hints, TARGETS[target]))
+        | contents(compiled(variant, arguments, target))
         for target in TARGETS
     ]
 

@@ -8,7 +8,7 @@ from compiled import TABLE, TARGETS, compiled, contents, launched, recording, re
 
 from torchresample.triton_kernels import tables
 
-VARIANTS = {variant.name: (variant, hints) for variant, hints in launched().items()}
+VARIANTS = {variant.name: (variant, arguments) for variant, arguments in launched().items()}
 SHARED = {"sm_80": 163, "sm_90": 227, "sm_100": 227, "gfx942": 64}
 """KiB that a program may have."""
 
@@ -68,8 +68,8 @@ def _chunk(variant) -> tuple[int, int] | None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_compiles(table, name, target):
     """Without spills, for the matrix units, and to what the table says."""
-    variant, hints = VARIANTS[name]
-    found = contents(compiled(variant, hints, TARGETS[target]))
+    variant, arguments = VARIANTS[name]
+    found = contents(compiled(variant, arguments, target))
     assert found["spills"] == 0
     assert found["shared"] <= 1024 * SHARED[target]
     chunk = _chunk(variant)
@@ -84,13 +84,36 @@ def test_compiles(table, name, target):
         assert found == expected.drop("triton").to_dict()
 
 
-def test_what_a_graph_reads_is_held(monkeypatch):
-    """Caches forget; a captured CUDA graph reads the same memory again."""
+@pytest.fixture
+def reading(monkeypatch):
+    """A cache, the stream that reads, whether a graph is captured, and the streams noted."""
+    state = {"stream": "first", "captures": False, "noted": []}
     monkeypatch.setattr(tables, "_HELD", {})
-    made = tables.held(lambda n: [n])
-    made(1)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    result = made(2)
-    assert list(tables._HELD.values()) == [[2]]
-    assert tables._HELD[id(result)] is result
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: state["stream"])
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: state["captures"])
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *noted: state["noted"].append(noted))
+    make = tables.cached(1)(lambda n, device: (torch.empty(n), None))
+    return state, lambda n: make(n, torch.device("cuda"))
+
+
+def test_what_a_graph_reads_is_held(reading):
+    """Caches forget; a captured CUDA graph reads the same memory again."""
+    state, make = reading
+    make(1)
+    assert not tables._HELD
+    state["captures"] = True
+    result = make(2)
+    assert list(tables._HELD.values()) == [result]
+    assert not state["noted"]
+
+
+def test_what_other_streams_read_is_held(reading):
+    """Memory that is forgotten is free for the stream that it was made on, not for others."""
+    state, make = reading
+    made = make(1)
+    assert make(1) is made
+    assert not state["noted"]
+    state["stream"] = "second"
+    assert make(1) is made
+    ((tensor, stream),) = state["noted"]
+    assert (tensor is made[0], stream) == (True, "second")

@@ -216,8 +216,7 @@ def _side_ptrs(x: Tensor, source: Source, columns_first: bool) -> tuple[Tensor |
     return source.chroma, _frame_table(source.numbers, *layout, columns_first, x.device)
 
 
-@tables.held
-@lru_cache(maxsize=64)
+@tables.cached(64)
 def _frame_table(
     numbers: tuple[tuple[int, ...], ...], shape: tuple[int, int], strides: tuple[int, int, int],
     columns_first: bool, device: torch.device,
@@ -276,15 +275,13 @@ def _limits(weighing: Weighing) -> tuple[float, ...]:
     return weighing.begin, weighing.scale, weighing.low, weighing.high
 
 
-@tables.held
-@lru_cache(maxsize=256)
+@tables.cached(256)
 def _on_device(weighing: Weighing, device: torch.device) -> tuple[Tensor | None, ...]:
     tensors = weighing.index, weighing.start, weighing.count, weighing.weight
     return tuple(t if t is None else t.to(device) for t in tensors)
 
 
-@tables.held
-@lru_cache(maxsize=256)
+@tables.cached(256)
 def _copied(index: Tensor, device: torch.device) -> Tensor:
     return index.to(device)
 

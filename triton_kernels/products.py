@@ -24,7 +24,8 @@ from .kernels import (
 )
 from .taps import _tap_sums, _tap_sums_of_both, _taps
 
-# Arguments that change with every image are not compiled for; ALIGN says what counts of them.
+# Arguments that change with every image are not compiled for; ALIGN says what counts of them. Nor
+# where images begin: for AMD they would be read as buffers, byte by byte whatever ALIGN says.
 _IMAGE = ("x_image", "x_channel")
 
 
@@ -193,8 +194,8 @@ def _finite(sums):
 
 
 @triton.jit(
-    do_not_specialize=["channels", "n_in", "taps", "bits", *_IMAGE],
-    do_not_specialize_on_alignment=["x_ptr", "x_axis", "x_other"],
+    do_not_specialize=["x_ptr", "channels", "n_in", "taps", "bits", *_IMAGE],
+    do_not_specialize_on_alignment=["x_axis", "x_other"],
 )
 def multiply_kernel(
     x_ptr, out_ptr, window_ptr, weight_ptr, bias_ptr,
@@ -244,10 +245,10 @@ def multiply_kernel(
 
 @triton.jit(
     do_not_specialize=[
-        *("channels", "blocks_1", "blocks_2", "n_in_1", "n_in_2"),
+        *("x_ptr", "side_ptr", "channels", "blocks_1", "blocks_2", "n_in_1", "n_in_2"),
         *("taps_1", "taps_2", "bits_1", "bits_2", *_IMAGE),
     ],
-    do_not_specialize_on_alignment=["x_ptr", "x_1", "x_2"],
+    do_not_specialize_on_alignment=["x_1", "x_2"],
 )
 def resize_kernel(
     x_ptr, out_ptr,

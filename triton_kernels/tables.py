@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, wraps
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -90,8 +91,7 @@ class Weighing:
         return 2 if size < 2**15 - 2**7 else 3 if size < 2**23 - 2**15 else 4
 
 
-@dataclass(frozen=True, eq=False)
-class Blocks:
+class Blocks(NamedTuple):
     """A band for ``multiply_kernel``: see there for the tensors; without ``bias`` for floats."""
 
     window: Tensor
@@ -154,27 +154,44 @@ def windows(weighing: Weighing, outputs: int, align: int, chunk: int) -> np.ndar
     return np.stack([first, -((first - end) // chunk) * chunk])
 
 
-def held(function: Callable) -> Callable:
-    """What it returns stays in memory where a CUDA graph is being captured, which reads it later.
+def cached(size: int) -> Callable:
+    """A cache of so many results, tensors on the device that is the last argument.
 
-    Otherwise the caches forget it some day.
+    It forgets them some day. What kernels read stays in memory until then: where a CUDA graph is
+    being captured, which reads it later, for good; on another stream than the one that it was made
+    on until that has come so far.
     """
 
-    @wraps(function)
-    def holding(*arguments):
-        result = function(*arguments)
-        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
-            _HELD[id(result)] = result
-        return result
+    def caching(function: Callable) -> Callable:
+        @lru_cache(maxsize=size)
+        def made(*arguments):
+            return function(*arguments), _stream(arguments[-1])
 
-    return holding
+        @wraps(function)
+        def holding(*arguments):
+            result, stream = made(*arguments)
+            reader = _stream(arguments[-1])
+            if reader is not None and torch.cuda.is_current_stream_capturing():
+                _HELD[id(result)] = result
+            elif reader != stream:
+                for tensor in (result,) if isinstance(result, Tensor) else result:
+                    if tensor is not None:
+                        tensor.record_stream(reader)
+            return result
+
+        return holding
+
+    return caching
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream | None:
+    return torch.cuda.current_stream(device) if device.type == "cuda" else None
 
 
 _HELD: dict[int, object] = {}
 
 
-@held
-@lru_cache(maxsize=128)
+@cached(128)
 def blocks(
     weighing: Weighing, outputs: int, align: int, chunk: int, dtype: torch.dtype, limbs: int,
     device: torch.device,
