@@ -1,6 +1,7 @@
 """A GPU's time for a resize, beside a copy and torch's operations, and whether it is the CPU's."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -54,6 +55,9 @@ COMPARISONS = {
         tuple(DTYPES), ("NCHW",), tuple(tr.PROFILES), ("500 400x400:400x400",)
     ),
     "deterministic": Comparison(*_FLOATS),
+    "streams and graphs": Comparison(
+        ("uint8", "float32"), ("NCHW",), ("bicubic",), (_PHOTOGRAPHS,)
+    ),
 }
 
 
@@ -262,10 +266,56 @@ def deterministic(config: Config, key: Cell) -> Cell:
     return {"moved": 0, "times": {}, "failures": failures}
 
 
+def in_a_stream(call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Its result, of a stream that it does not share."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        y = call(x)
+    torch.cuda.current_stream().wait_stream(stream)
+    return y
+
+
+def in_a_graph(call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Its result, of a CUDA graph, which is warm."""
+    in_a_stream(call, x)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = call(x)
+    graph.replay()
+    return y
+
+
+def in_streams_and_graphs(config: Config, key: Cell) -> Cell:
+    """The ways to call a resize that do not give its result, each with a size of its own.
+
+    So that each is the first that asks for its tables. Three times: ``torch.compile`` warms up
+    for a graph, captures it, and replays it.
+    """
+    x, (height, width) = images(config, key)
+    options = {"method": key["method"], "like": "torch"}
+    ways = {"torch.compile": partial(torch.compile, fullgraph=True)}
+    if x.is_cuda:
+        ways |= {
+            "stream": lambda call: partial(in_a_stream, call),
+            "graph": lambda call: partial(in_a_graph, call),
+            "torch.compile, graphs": partial(torch.compile, mode="reduce-overhead", fullgraph=True),
+        }
+    failures = []
+    for i, (name, way) in enumerate(ways.items()):
+        call = partial(tr.resize, size=(height + i, width), **options)
+        other = way(call)
+        results = [other(x).clone() for _ in range(3)]
+        if not all(torch.equal(result, call(x)) for result in results):
+            failures.append(name)
+    return {"moved": 0, "times": {}, "failures": failures}
+
+
 CHECKS = {
     "same as on the CPU": same_as_on_the_cpu,
     "random cases": random_cases,
     "deterministic": deterministic,
+    "streams and graphs": in_streams_and_graphs,
 }
 
 

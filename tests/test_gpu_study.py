@@ -47,6 +47,7 @@ def test_differences_are_told(tiny, monkeypatch, capsys):
     for method in tr.PROFILES["pillow"].methods:
         assert f"{method}, antialias=" in said
     assert " to (" in said
+    assert "torch.compile" in said
 
 
 @pytest.mark.parametrize("like", ["pillow", "torch", "linear-light"])

@@ -1,5 +1,8 @@
 """Every kernel that the GPU engine launches, compiled for every kind of GPU."""
 
+import threading
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import torch
@@ -85,35 +88,48 @@ def test_compiles(table, name, target):
 
 
 @pytest.fixture
-def reading(monkeypatch):
-    """A cache, the stream that reads, whether a graph is captured, and the streams noted."""
-    state = {"stream": "first", "captures": False, "noted": []}
+def gpu(monkeypatch):
+    """What a GPU would say, what it was told, and a cache of things on it, by threads."""
+    default, other = SimpleNamespace(cuda_stream=0), SimpleNamespace(cuda_stream=1)
+    state = {"stream": default, "captures": False, "told": []}
     monkeypatch.setattr(tables, "_HELD", {})
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: state["stream"])
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: state["captures"])
-    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *noted: state["noted"].append(noted))
-    make = tables.cached(1)(lambda n, device: (torch.empty(n), None))
-    return state, lambda n: make(n, torch.device("cuda"))
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *told: state["told"].append(told))
+    make = tables.cached(1)(lambda n, device: (torch.tensor(threading.get_ident()), None))
+    return state, other, lambda n: make(n, torch.device("cuda"))
 
 
-def test_what_a_graph_reads_is_held(reading):
+def test_what_a_graph_reads_is_held(gpu):
     """Caches forget; a captured CUDA graph reads the same memory again."""
-    state, make = reading
-    make(1)
+    state, other, make = gpu
+    made = make(1)
     assert not tables._HELD
-    state["captures"] = True
-    result = make(2)
-    assert list(tables._HELD.values()) == [result]
-    assert not state["noted"]
+    state |= {"stream": other, "captures": True}
+    assert make(1) is made
+    assert list(tables._HELD.values()) == [made]
+    with pytest.raises(RuntimeError, match="capture a resize once it was called"):
+        make(2)
 
 
-def test_what_other_streams_read_is_held(reading):
-    """Memory that is forgotten is free for the stream that it was made on, not for others."""
-    state, make = reading
+def test_what_other_streams_read_is_held(gpu):
+    """Memory that is forgotten is free for the default stream, not for those that still read."""
+    state, other, make = gpu
     made = make(1)
     assert make(1) is made
-    assert not state["noted"]
-    state["stream"] = "second"
+    assert not state["told"]
+    state["stream"] = other
     assert make(1) is made
-    ((tensor, stream),) = state["noted"]
-    assert (tensor is made[0], stream) == (True, "second")
+    ((tensor, stream),) = state["told"]
+    assert tensor is made[0]
+    assert stream is other
+
+
+def test_a_graph_owns_no_tables(gpu):
+    """Warming up, ``torch.compile`` gives a graph all that the thread allocates on its stream."""
+    state, other, make = gpu
+    assert make(1)[0] == threading.get_ident()
+    state["stream"] = other
+    made = make(2)
+    assert made[0] != threading.get_ident()
+    assert make(2) is made

@@ -84,9 +84,9 @@ def scaling_table(
     """What ``program`` takes for results ``(y / 255 - mean) / std``; floats are not divided."""
     from torchresample.triton_kernels.tables import ScalingTable
 
-    table = torch.ones(channels, 3)
+    table = torch.ones(channels, 3, device="cpu")
     table[:, 0] = 255 if image == torch.uint8 else 1
-    table[:, 1], table[:, 2] = torch.tensor(mean), torch.tensor(std)
+    table[:, 1], table[:, 2] = (torch.tensor(v, device="cpu") for v in (mean, std))
     return ScalingTable(table, image)
 
 
@@ -232,7 +232,7 @@ def _folded(step: Pass, sums: torch.dtype) -> "Weighing":
     order, outputs = np.argsort(fold, kind="stable"), np.arange(step.band.n_out)
     start = np.searchsorted(fold[order], outputs)
     count = np.searchsorted(fold[order], outputs, side="right") - start
-    ones = torch.ones(len(start), max(int(count.max()), 1), dtype=sums)
+    ones = torch.ones(len(start), max(int(count.max()), 1), dtype=sums, device="cpu")
     index = torch.from_numpy(order)
     return Weighing(step.dim, torch.from_numpy(start), torch.from_numpy(count), ones, index, "keep")
 

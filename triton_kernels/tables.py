@@ -1,8 +1,9 @@
 """What kernels read beside pixels: bands, and bands cut into blocks for the matrix units."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, wraps
+from functools import cached_property, lru_cache, partial, wraps
 from typing import NamedTuple
 
 import numpy as np
@@ -157,26 +158,25 @@ def windows(weighing: Weighing, outputs: int, align: int, chunk: int) -> np.ndar
 def cached(size: int) -> Callable:
     """A cache of so many results, tensors on the device that is the last argument.
 
-    It forgets them some day. What kernels read stays in memory until then: where a CUDA graph is
-    being captured, which reads it later, for good; on another stream than the one that it was made
-    on until that has come so far.
+    They are made on its default stream, and stay in memory as long as a kernel may read them: where
+    a CUDA graph is being captured, which reads them later, for good; on another stream until that
+    has come so far, though they are forgotten before.
     """
 
     def caching(function: Callable) -> Callable:
-        @lru_cache(maxsize=size)
-        def made(*arguments):
-            return function(*arguments), _stream(arguments[-1])
+        made = lru_cache(maxsize=size)(partial(_made, function))
 
         @wraps(function)
         def holding(*arguments):
-            result, stream = made(*arguments)
-            reader = _stream(arguments[-1])
-            if reader is not None and torch.cuda.is_current_stream_capturing():
+            result, device = made(*arguments), arguments[-1]
+            if not _on_other_stream(device):
+                return result
+            if torch.cuda.is_current_stream_capturing():
                 _HELD[id(result)] = result
-            elif reader != stream:
-                for tensor in (result,) if isinstance(result, Tensor) else result:
-                    if tensor is not None:
-                        tensor.record_stream(reader)
+                return result
+            for tensor in (result,) if isinstance(result, Tensor) else result:
+                if tensor is not None:
+                    tensor.record_stream(torch.cuda.current_stream(device))
             return result
 
         return holding
@@ -184,8 +184,24 @@ def cached(size: int) -> Callable:
     return caching
 
 
-def _stream(device: torch.device) -> torch.cuda.Stream | None:
-    return torch.cuda.current_stream(device) if device.type == "cuda" else None
+def _made(function: Callable, *arguments) -> Tensor | tuple[Tensor | None, ...]:
+    """Its result, made on the default stream."""
+    if not _on_other_stream(arguments[-1]):
+        return function(*arguments)
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "a CUDA graph can capture a resize once it was called with the same sizes and options"
+        )
+    # Where torch warms up for a graph, the graph owns what is new in this thread's memory.
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(function, *arguments).result()
+
+
+def _on_other_stream(device: torch.device) -> bool:
+    """Whether what is done on ``device`` is done on a stream that is not its default."""
+    if device.type != "cuda":  # the interpreter's
+        return False
+    return torch.cuda.current_stream(device).cuda_stream != 0
 
 
 _HELD: dict[int, object] = {}

@@ -128,3 +128,18 @@ def test_values_that_memory_does_not_hold(kernels):
     assert not tr.resize(zeros, (4, 7)).any()
     batch = tr.resize_batch([z, zeros[:, :2]], (4, 7))
     assert torch.equal(batch[0], tr.resize(z, (4, 7)))
+
+
+def test_default_device(rng, kernels):
+    """It is for new tensors: not for the tables that the host makes."""
+    x = image(rng, torch.float32).requires_grad_()
+    preset = tr.ImageClassification(24, 30, mean=[0.3, 0.4, 0.5], std=[0.7, 0.8, 0.9])
+
+    def results():
+        y = tr.resize(x, (61, 73), "bicubic", boundary="symmetric")
+        return preset(x.detach()), torch.autograd.grad(y, x, torch.ones_like(y))[0]
+
+    with torch.device("meta"):
+        first = results()
+    assert all(torch.equal(a, b) for a, b in zip(first, results(), strict=True))
+    assert kernels
