@@ -15,9 +15,9 @@ from torch import Tensor
 
 import torchresample as tr
 from studies import report
-from studies.gpu_calls import TIMED, Call, planes
+from studies.gpu_calls import RESIZED, TIMED, Call, planes
 from studies.providers import MEAN, OURS, STD
-from studies.run import Cell, Run
+from studies.run import Cell, Run, commit
 from studies.speed import SHUFFLE, parse
 from torchresample.ops import planned_passes
 
@@ -145,6 +145,8 @@ def timed(config: Config, key: Cell) -> Cell:
     moved = sum(image.nbytes for image in read) + result.nbytes
     if key["comparison"] == "backward":  # which reads what is shaped as the forward's result
         moved = x.nbytes * (1 + size[0] * size[1] / (x.shape[-2] * x.shape[-1]))
+    if key["comparison"] == "evaluation":  # which reads what its crop comes from
+        moved = x.nbytes * size[0] * size[1] / (RESIZED[0] * RESIZED[1]) + result.nbytes
     source = torch.ones(int(moved) // 2, dtype=torch.uint8, device=config.device)
     providers["copy"] = partial(torch.empty_like(source).copy_, source)
     times: dict[str, list[float]] = {name: [] for name in providers}
@@ -286,6 +288,16 @@ def in_a_graph(call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return y
 
 
+def without_waiting(call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Its result, once more; an error where the CPU waits for the GPU."""
+    call(x)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        return call(x)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def in_streams_and_graphs(config: Config, key: Cell) -> Cell:
     """The ways to call a resize that do not give its result, each with a size of its own.
 
@@ -299,6 +311,7 @@ def in_streams_and_graphs(config: Config, key: Cell) -> Cell:
         ways |= {
             "stream": lambda call: partial(in_a_stream, call),
             "graph": lambda call: partial(in_a_graph, call),
+            "without waiting": lambda call: partial(without_waiting, call),
             "torch.compile, graphs": partial(torch.compile, mode="reduce-overhead", fullgraph=True),
         }
     failures = []
@@ -320,7 +333,10 @@ CHECKS = {
 
 
 def measure(config: Config, key: Cell) -> Cell:
-    cell = CHECKS.get(key["comparison"], timed)(config, key)
+    try:
+        cell = CHECKS.get(key["comparison"], timed)(config, key)
+    except Exception as error:  # a GPU's time is short, and other cases may work
+        cell = {"moved": 0, "times": {}, "failures": [f"{type(error).__name__}: {error}"]}
     return cell | {"triton": metadata.version("triton")}
 
 
@@ -340,7 +356,7 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
             numbers |= {"share_of_copy": copy / p50}
             numbers |= {"gigabytes_per_second": cell["moved"] / p50 / 1e6}
             numbers |= {"peak_megabytes": cell["peaks"][name]}
-            rows.append({"provider": name} | numbers | rest)
+            rows.append({"provider": name, "failures": ""} | numbers | rest)
     return pd.DataFrame(rows)
 
 
@@ -348,9 +364,10 @@ def sections(frame: pd.DataFrame) -> list[report.Section]:
     """A table per comparison; of checks, what failed."""
     found = []
     for name, rows in frame.groupby("comparison", sort=False):
-        if name in CHECKS:
-            bad = rows[rows.failures != ""]
-            lines = [f"{r.method}, {r.layout}, {r.batch}: {r.failures}" for r in bad.itertuples()]
+        bad = rows[rows.failures != ""]
+        lines = [f"{r.method}, {r.layout}, {r.batch}: {r.failures}" for r in bad.itertuples()]
+        rows = rows.drop(bad.index)
+        if name in CHECKS or rows.empty:
             lines = lines or [f"{len(rows)} of {len(rows)} cases pass."]
             found.append(report.Section(name, sentences=lines))
             continue
@@ -363,7 +380,7 @@ def sections(frame: pd.DataFrame) -> list[report.Section]:
         index = ["batch", "dtype", "method", "layout"]
         wide = text.pivot(index=index, columns="provider", values="text")
         heading = f"{name}: ms, time / torchresample's, time of a copy of those bytes / time"
-        found.append(report.Section(heading, wide.fillna("").to_string()))
+        found.append(report.Section(heading, wide.fillna("").to_string(), lines))
     return found
 
 
@@ -389,7 +406,7 @@ def draw(frame: pd.DataFrame) -> Figure:
 def run(config: Config) -> Path:
     """Measure, check, and write the report; returns the run folder."""
     check(config)
-    record = Run("gpu", config, {})
+    record = Run("gpu", config, {"commit": commit()})  # of kernels that change
     frame = to_frame(record.finish(cases(config), partial(measure, config)))
     report.write(record.folder, frame, draw(frame), sections(frame))
     return record.folder

@@ -13,6 +13,9 @@ from studies.providers import MEAN, OURS, STD, VISION
 
 Call = Callable[[], object]
 
+RESIZED = (256, 256)
+"""What the evaluation preset resizes to, before it crops."""
+
 
 def _resize(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
     calls = {OURS: partial(tr.resize, x, size, method, like="torch")}
@@ -40,13 +43,13 @@ def _backward(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
 
 def _evaluation(x: Tensor, size: tuple[int, int], method: str) -> dict[str, Call]:
     def operations(x):
-        y = F.interpolate(x.float(), (256, 256), mode=method, antialias=True)
+        y = F.interpolate(x.float(), RESIZED, mode=method, antialias=True)
         y = v2.functional.center_crop(y.clamp(0, 255).round(), list(size))
         mean, std = (y.new_tensor(values)[:, None, None] for values in (MEAN, STD))
         return (y / 255 - mean) / std
 
     return {
-        OURS: partial(tr.ImageClassification(size[0], (256, 256), method, like="torch"), x),
+        OURS: partial(tr.ImageClassification(size[0], RESIZED, method, like="torch"), x),
         "torch.compile": partial(torch.compile(operations), x),
     }
 

@@ -26,7 +26,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     os.replace(part, path)
 
 
-def _commit() -> str:
+def commit() -> str:
     """The checkout's commit, marked where the code differs from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
@@ -55,7 +55,7 @@ def environment(device: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if on_gpu else device,
         "cpu": _processor(),
         "threads": torch.get_num_threads(),
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 

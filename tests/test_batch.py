@@ -129,3 +129,17 @@ def test_tv_tensors_and_grey_images(images):
 def test_bad_input(images, changes, error, message):
     with pytest.raises(error, match=message):
         tr.resize_batch(**{"images": images, "size": SIZE} | changes)
+
+
+def test_compiled(images):
+    def call(*images):
+        return tr.resize_batch(images, SIZE, flips=[True] * len(images), dtype=torch.float32)
+
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(*images), call(*images))
+
+
+def test_flips_of_numpy(images, rng):
+    flips = rng.integers(0, 2, len(images)).astype(bool)
+    expected = tr.resize_batch(images, SIZE, flips=flips)
+    assert torch.equal(tr.resize_batch(images, SIZE, flips=list(flips)), expected)

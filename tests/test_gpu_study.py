@@ -50,6 +50,28 @@ def test_differences_are_told(tiny, monkeypatch, capsys):
     assert "torch.compile" in said
 
 
+def test_errors_are_told(tiny, monkeypatch, capsys):
+    """And other cases measured."""
+
+    def partly_broken(plain):
+        def calls(x, size, method):
+            if method == "lanczos3":
+                raise RuntimeError("out of luck")
+            return plain(x, size, method)
+
+        return calls
+
+    names = "resize", "sizes"
+    for name in names:
+        monkeypatch.setitem(gpu.TIMED, name, partly_broken(gpu.TIMED[name]))
+    place = gpu.run(gpu.Config(device="cpu", rounds=1, comparisons=names))
+    frame = pd.read_csv(place / "results.csv", keep_default_na=False)
+    failed = frame.failures != ""
+    assert (failed == (frame.method == "lanczos3")).all()
+    assert set(frame[~failed].comparison) == set(names)
+    assert "RuntimeError: out of luck" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("like", ["pillow", "torch", "linear-light"])
 def test_roundings(like):
     """What random cases of floats may differ by: less than half of a byte's step."""

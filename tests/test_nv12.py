@@ -210,7 +210,7 @@ LUMA, CHROMA = torch.zeros(12, 18, dtype=torch.uint8), torch.zeros(6, 9, 2, dtyp
         ({"size": 5, "box": (0, 0, 19, 9)}, ValueError, "box must lie inside the image"),
         ({"size": 5, "box": torch.arange(4.0).requires_grad_()}, TypeError, "box must not require"),
         ({"size": 5, "method": "lanczos3", "like": "tf", "antialias": 1}, TypeError, "antialias"),
-        ({"mean": (0.5,), "std": (0.5,)}, ValueError, "mean must be None where dtype is"),
+        ({"mean": (0.5,), "std": (0.5,)}, ValueError, "dtype must be given"),
         (
             {"mean": (0.5, 0.5), "std": (0.5, 1), "dtype": torch.float32},
             ValueError,

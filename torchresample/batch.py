@@ -8,10 +8,18 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample import cpu, gpu, ragged
-from torchresample.checks import Box, Method, check_options, is_dense, wants_gradient
-from torchresample.functional import resample_box, resolved
+from torchresample.checks import (
+    Box,
+    Method,
+    check_box,
+    check_options,
+    check_pixels,
+    is_dense,
+    wants_gradient,
+)
+from torchresample.functional import resample_box
 from torchresample.ops import engine, fuses_scaling, is_plain, program
-from torchresample.preprocess import Scaling, check_scalable, check_scaling, scaled
+from torchresample.preprocess import Scaling, check_any_scaling, check_scalable, scaled
 from torchresample.profiles import PROFILES
 
 
@@ -57,20 +65,18 @@ def resize_batch(
     if not isinstance(size, Sequence) or len(size) != 2:
         raise ValueError(f"size must be (h, w), as all results have one size, got {size!r}")
     method = check_options(size, method, like, antialias, None, boundary, None)
-    if dtype is None and (mean is not None or std is not None):
-        raise ValueError(f"dtype must be given where mean or std are, got None with {mean}, {std}")
-    kind = torch.uint8 if dtype is None else dtype
-    scaling = check_scaling(mean, std, kind, layout)
+    scaling = check_any_scaling(mean, std, dtype, layout)
     images = _checked(images)
     if dtype is not None:
         check_scalable(images[0], scaling)
     flips = [False] * len(images) if flips is None else _listed("flips", flips, len(images))
-    if not all(isinstance(flip, bool) for flip in flips):
+    if not all(isinstance(flip, (bool, np.bool_)) for flip in flips):
         raise TypeError(f"flips must consist of True and False, got {flips!r}")
+    flips = [bool(flip) for flip in flips]
     pieces = _differentiated(boxes, len(images))
     boxes = [None] * len(images) if boxes is None else _listed("boxes", boxes, len(images))
     new_size = int(size[0]), int(size[1])
-    corners, smooth = _resolved(images, boxes, new_size, method, like, antialias)
+    corners, smooth = _resolved(images, boxes, method, like, antialias)
     options = method, like, smooth, boundary or PROFILES[like].boundary
     scaling = None if dtype is None else scaling
     moving = any(piece is not None for piece in pieces)
@@ -95,22 +101,22 @@ def _differentiated(boxes: Sequence[Box | None] | Tensor | None, count: int) -> 
 def _resolved(
     images: list[Tensor],
     boxes: list[Box | None],
-    size: tuple[int, int],
     method: str,
     like: str,
     antialias: bool | None,
 ) -> tuple[list[tuple[float, ...] | None], bool]:
     """Corners of each box, and whether to antialias; errors name the image."""
-    corners = []
+    corners, dtype = [], images[0].dtype
+    if antialias is None:
+        antialias = PROFILES[like].default_antialias(method, dtype)
     for i, (image, box) in enumerate(zip(images, boxes, strict=True)):
         try:
-            arguments = image.shape, image.dtype, size, method, box, like, antialias, None
-            _, smooth, box = resolved(*arguments)
+            check_pixels(image.shape, dtype, method, like, antialias)
+            corners.append(check_box(box, *image.shape[-2:]))
         except (ValueError, TypeError) as error:
             which = f"images[{i}]" if box is None else f"images[{i}], boxes[{i}]"
             raise type(error)(f"{which}: {error}") from None
-        corners.append(box)
-    return corners, smooth
+    return corners, antialias
 
 
 def _filled(
@@ -175,6 +181,8 @@ def _checked(images: Sequence[Tensor]) -> list[Tensor]:
                     f"images[{i}]"
                 )
     plain = (i.as_subclass(Tensor) if isinstance(i, tv_tensors.TVTensor) else i for i in images)
+    if torch.compiler.is_compiling():  # which cannot ask; the operator does it
+        return list(plain)
     return [cpu.materialised(image) for image in plain]
 
 

@@ -13,7 +13,7 @@ from torchresample.checks import Box, Method, check_options, is_dense, known, wa
 from torchresample.functional import resample_part, resolved
 from torchresample.gpu import SINGLE
 from torchresample.ops import engine, is_plain, resample_scaled, rows_read
-from torchresample.preprocess import check_scaling, scaled
+from torchresample.preprocess import check_any_scaling, scaled
 from torchresample.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def resize_nv12(
 
     Source: ITU-R BT.601-7, BT.709-6, BT.2020-2; sitings: ITU-T H.264, annex E.
     """
-    kind = torch.uint8 if dtype is None else dtype
-    scaling = check_scaling(mean, std, kind, layout)
+    scaling = check_any_scaling(mean, std, dtype, layout)
     if scaling.mean is not None and len(scaling.mean) not in (1, 3):
         raise ValueError(f"mean must have one value, or three, got {scaling.mean}")
     converted = conversion(
@@ -148,10 +147,10 @@ def resize_nv12(
     new_size, smooth, box = resolved(x.shape, x.dtype, size, method, box, like, antialias, None)
     options = method, like, smooth, boundary or PROFILES[like].boundary, box
     plain = is_plain(luma) and is_plain(chroma)
-    if plain and not PROFILES[like].clips and engine(luma) == "gpu" and kind in _FUSED:
-        pair = None if kind == torch.uint8 else scaling.pair
+    if plain and not PROFILES[like].clips and engine(luma) == "gpu" and scaling.dtype in _FUSED:
+        pair = None if dtype in (None, torch.uint8) else scaling.pair
         options = *options, None, False
-        kinds = {"dtype": kind, "layout": layout, "source": _frame(chroma, converted)}
+        kinds = {"dtype": scaling.dtype, "layout": layout, "source": _frame(chroma, converted)}
         return resample_scaled(x, new_size, *options, pair=pair, **kinds)
     rgb = _rgb(luma, chroma, converted, plain, new_size, options)
     return scaled(rgb if kept else resample_part(rgb, new_size, *options), scaling, False)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from torchresample import cpu
+from torchresample import cpu, ragged
 from torchresample.checks import check_dense, is_number
 from torchresample.functional import resample_part, resolved
-from torchresample.ops import fuses_scaling, is_plain, resample_scaled
+from torchresample.gpu import SINGLE, scaling_table
+from torchresample.ops import engine, fuses_scaling, is_plain, resample_scaled, result_layout
 from torchresample.pil import load, pixels
 from torchresample.profiles import PROFILES
 
@@ -73,6 +74,19 @@ def check_scaling(
     if not all(abs(v) >= torch.finfo(torch.float32).tiny for v in pair[1]):
         raise ValueError(f"std must not contain 0, nor what float32 takes for it, got {std!r}")
     return Scaling(*pair, dtype, layout)
+
+
+def check_any_scaling(
+    mean: Sequence[float] | np.ndarray | Tensor | None,
+    std: Sequence[float] | np.ndarray | Tensor | None,
+    dtype: torch.dtype | None,
+    layout: torch.memory_format,
+) -> Scaling:
+    """The arguments, checked; without a ``dtype`` as for bytes, which stay as they are."""
+    if dtype is None and (mean is not None or std is not None):
+        given = f"{mean!r}, {std!r}"
+        raise ValueError(f"dtype must be given where mean or std are, got None with {given}")
+    return check_scaling(mean, std, torch.uint8 if dtype is None else dtype, layout)
 
 
 def centre(length: int, crop: int) -> tuple[int, int, int, int]:
@@ -151,6 +165,9 @@ def _part(
         check_scalable(x, scaling)
     new_size, antialias, _ = resolved(x.shape, x.dtype, size, method, None, like, antialias, None)
     window, pads = _window(new_size, crop)
+    drawn = box and _drawn(x, new_size, method, like, antialias, flip, scaling)
+    if drawn is not None:
+        return drawn
     if scaling is None:
         now = flip and not any(pads)
         part = resample_part(x, new_size, method, like, antialias, window=window, flip=now)
@@ -165,6 +182,37 @@ def _part(
     part = resample_part(x, new_size, method, like, antialias, window=window)
     part = torch.nn.functional.pad(part, pads) if any(pads) else part
     return scaled(part, scaling, flip)
+
+
+def _drawn(
+    x: Tensor,
+    size: tuple[int, int],
+    method: str,
+    like: str,
+    antialias: bool,
+    flip: bool,
+    scaling: Scaling | None,
+) -> Tensor | None:
+    """``_part`` by bands that a GPU makes, as a part that was drawn hardly comes again.
+
+    ``None`` where it does not make such bands.
+    """
+    dtype = x.dtype if scaling is None else scaling.dtype
+    if not x.numel() or x.ndim < 3 or dtype not in (torch.uint8, *SINGLE) or not is_plain(x):
+        return None
+    images, options = cpu.as_4d(x).unbind(), (method, like, antialias)
+    if engine(x) != "gpu" or not ragged.serves(images, *options, PROFILES[like].boundary):
+        return None
+    if scaling is None:
+        shape, strides, _ = result_layout(x.shape, x.stride(), size)
+        out = x.new_empty_strided(shape, strides)
+    else:
+        kind = {"dtype": dtype, "device": x.device, "memory_format": scaling.layout}
+        out = torch.empty((len(images), x.shape[-3], *size), **kind)
+    table = None if dtype == torch.uint8 else scaling_table(x.dtype, x.shape[-3], *scaling.pair)
+    boxes, flips = [None] * len(images), [flip] * len(images)
+    ragged.resize_images(images, *options, boxes, flips, table, cpu.as_4d(out))
+    return out.view(*x.shape[:-2], *size)
 
 
 def _window(
@@ -196,6 +244,12 @@ def scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:
     """
     dtype, channels, lead = scaling.dtype, x.shape[-3], x.shape[:-3]
     x = x[None] if x.ndim == 3 else x.flatten(0, -4)
+    if fuses_scaling(x, dtype):
+        whole = 0, 0, *x.shape[-2:]
+        options = "bilinear", "pillow", True, "renormalize", None, whole, flip  # which leaves it
+        kind = {"pair": scaling.pair, "dtype": dtype, "layout": scaling.layout}
+        out = resample_scaled(x, whole[2:], *options, **kind)
+        return out[0] if not lead else out.unflatten(0, lead)
     single = x.dtype == torch.uint8 and dtype not in (torch.uint8, torch.float64)
     if single and x.numel() and x.is_cpu and is_plain(x):
         out = torch.empty(x.shape, device=x.device)
@@ -218,7 +272,9 @@ def _computed(x: Tensor, scaling: Scaling) -> Tensor:
     if scaling.dtype == torch.uint8:
         return x
     wide = torch.float64 if torch.float64 in (x.dtype, scaling.dtype) else torch.float32
-    values = x.to(wide) / 255 if x.dtype == torch.uint8 else x.to(wide)
+    values = x.to(wide)
+    if x.dtype == torch.uint8:  # on GPUs torch would multiply with the rounded 1 / 255
+        values = values / values.new_full((), 255)
     if scaling.mean is not None:
         mean, std = (values.new_tensor(v)[:, None, None] for v in (scaling.mean, scaling.std))
         values = (values - mean) / std

@@ -28,7 +28,7 @@ def serves(
         return False
     from torchresample.triton_kernels import launch
 
-    return all(launch.near(image[None]) for image in images)
+    return all(map(launch.near, images))
 
 
 def resize_images(

@@ -41,7 +41,7 @@ LIMBS = {
 
 def near(x: Tensor) -> bool:
     """Whether the places of a tile's pixels, counted from its first, fit 32 bits."""
-    return LINES * (x.stride(2) + x.stride(3)) < 2**31
+    return LINES * (x.stride(-2) + x.stride(-1)) < 2**31
 
 
 def resize(
@@ -251,7 +251,12 @@ def align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:
         return 1
     lines = (x.stride(i) for i in range(4) if i != axis and x.shape[i] > 1)
     unit = math.gcd(x.data_ptr(), x.itemsize * math.gcd(x.shape[axis], *lines))
-    return next((size // x.itemsize for size in sizes if unit % size == 0), 1)
+    return divisor(unit, sizes, x.itemsize)
+
+
+def divisor(unit: int, sizes: tuple[int, ...], pixel: int) -> int:
+    """Pixels of the first of ``sizes`` that divides ``unit``, all in bytes; 1 where none does."""
+    return next((size // pixel for size in sizes if unit % size == 0), 1)
 
 
 def _aligns(x: Tensor, first: int, second: int) -> tuple[int, int]:

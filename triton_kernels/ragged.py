@@ -54,22 +54,28 @@ def resize(
     """
     swap = columns_first[:, None]
     first, second = _chosen(swap, down, across), _chosen(swap, across, down)
+    x, addresses = images[0], np.array([[image.data_ptr()] for image in images])
     strides = np.array([image.stride() for image in images])
     packed = not swap.any() and (strides[:, 2] == 1).all()
-    aligns = min(launch.align(image[None], 3, (16, 4)) for image in images) if packed else 1, 1
+    aligns = 1, 1
+    if packed:  # as ``launch.align`` has it, of all images
+        apart = np.stack([np.full(len(images), len(x)), down.whole[:, 0]], 1) > 1
+        units = addresses, across.whole[:, 0], np.where(apart, strides[:, :2], 0)
+        unit = np.gcd.reduce(np.concatenate([part.ravel() for part in units]))
+        aligns = launch.divisor(int(unit), (16, 4), 1), 1
     *outputs, chunk = tables.DOWN if _scales(first).mean() > 1 else tables.UP
     n_out = [int(axes.whole[:, 1].max()) for axes in (first, second)]
     blocks = [triton.cdiv(n, size) for n, size in zip(n_out, outputs, strict=True)]
     ours = np.array([[out.stride(3), out.stride(2)]])
     table = [
-        *(np.array([[image.data_ptr()] for image in images]), strides[:, :1]),
+        *(addresses, strides[:, :1]),
         *(axes.whole[:, i : i + 1] for i in (0, 1) for axes in (first, second)),
         *(np.where(swap, ours[:, ::-1], ours), np.where(swap, strides[:, 1:], strides[:, :0:-1])),
         np.full((len(images), 2), bits or 0),
     ]
     parts = np.concatenate(table, 1), first.whole, second.whole, first.edges, second.edges
     kernel = np.array([filter_.radius, *np.ravel(filter_.parameters), 0.0, 0.0])
-    x, (table, *described, kernel) = images[0], _on_device((*parts, kernel), out.device)
+    table, *described, kernel = _on_device((*parts, kernel), out.device)
     with launch.on(out.device):
         one, two = (
             _bands(
@@ -121,10 +127,10 @@ def _scales(axes: Axes) -> np.ndarray:
 
 def _width(axes: Axes, outputs: int, align: int, chunk: int, filter_: Filter) -> int:
     """No less than any block's window is long."""
-    scale = _scales(axes)
+    scale, (n_in, n_out) = _scales(axes), axes.whole[:, :2].T
     support = filter_.radius * (np.maximum(scale, 1) if filter_.antialias else 1)
-    longest = ((outputs - 1) * scale + 2 * support + 2).max() + align
-    return triton.cdiv(math.ceil(longest), chunk) * chunk
+    longest = (np.minimum(outputs, n_out) - 1) * scale + 2 * support + 2
+    return triton.cdiv(math.ceil(np.minimum(longest, n_in).max()) + align, chunk) * chunk
 
 
 def _on_device(parts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
@@ -132,7 +138,7 @@ def _on_device(parts: Sequence[np.ndarray], device: torch.device) -> list[Tensor
     flat = torch.from_numpy(np.concatenate([part.view(np.int64).ravel() for part in parts]))
     if device.type == "cuda":
         if torch.cuda.is_current_stream_capturing():
-            raise RuntimeError("images of different sizes cannot be part of a CUDA graph")
+            raise RuntimeError("bands that are made anew cannot be part of a CUDA graph")
         flat = flat.pin_memory().to(device, non_blocking=True)
     found = flat.split([part.size for part in parts])
     return [

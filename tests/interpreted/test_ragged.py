@@ -11,7 +11,7 @@ from torchresample.bands import Axis, filter_band
 from torchresample.filters import FILTERS
 from torchresample.ops import planned_passes
 from torchresample.profiles import PROFILES
-from torchresample.triton_kernels import ragged, weights
+from torchresample.triton_kernels import ragged, tables, weights
 
 SERVED = [method for method in PROFILES["pillow"].methods if method in FILTERS]
 SIZES = ((30, 41), (9, 100), (120, 11), (24, 31), (1, 1), (48, 16), (24, 64), (70, 31))
@@ -188,3 +188,16 @@ def test_sums_fit_32_bits(rng, method):
         axis = Axis(n_in, n_out, low, rng.choice([n_in, rng.uniform(low + 0.005, n_in)]))
         band = filter_band(FILTERS[method], axis, bool(rng.integers(2)), "renormalize")
         assert np.maximum(band.weight, 0).sum(1).max() < 2
+
+
+@pytest.mark.parametrize(("sizes", "size"), [(((9, 700), (4, 900)), (1, 1)), (((8, 2),), (90, 3))])
+def test_bands_take_what_images_have(rng, on_kernels, monkeypatch, sizes, size):
+    """Windows are no longer than images, nor than the outputs that there are need."""
+    widths, plain = [], tables.empty_blocks
+    monkeypatch.setattr(tables, "empty_blocks", lambda *a: widths.append(a[2]) or plain(*a))
+    some = images(rng, sizes)
+    batch, together = on_kernels(some, size, "lanczos3")
+    assert together
+    assert torch.equal(batch, tr.resize_batch(some, size, "lanczos3"))
+    # Rounded up to whole chunks, from a multiple of 16 on.
+    assert max(widths) <= max(map(max, sizes)) + tables.DOWN[2] + 16

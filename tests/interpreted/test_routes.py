@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import torchresample as tr
-from torchresample import batch, functional, ops
+from torchresample import batch, functional, ops, preprocess
 from torchresample.triton_kernels import launch, ragged
 
 
@@ -25,7 +25,7 @@ def kernels(monkeypatch) -> list[str]:
     for module in (launch, ragged):
         for name in (n for n in dir(module) if n.endswith("_kernel")):
             monkeypatch.setattr(module, name, noted(name, getattr(module, name)))
-    for module in (batch, functional, ops):
+    for module in (batch, functional, ops, preprocess):
         monkeypatch.setattr(module, "engine", lambda x: "gpu")
     return names
 
@@ -63,7 +63,7 @@ PRESETS = {
     "no mean": (tr.ImageClassification(24, 30, mean=None, std=None), torch.uint8, None),
     "bfloat16": (tr.ImageClassification(24, 30, like="torch"), torch.bfloat16, ["resize_kernel"]),
     "float32": (tr.ImageClassification(24, 30), torch.float32, ["resize_kernel"]),
-    "padded": (tr.ImageClassification(44, 40), torch.uint8, None),
+    "padded": (tr.ImageClassification(44, 30), torch.uint8, ["resize_kernel", "select_kernel"]),
     "clamped": (tr.ImageClassification(24, 30, like="skimage"), torch.uint8, None),
 }
 
@@ -96,7 +96,7 @@ def test_random_crops(rng, request, flip):
     torch.manual_seed(0)
     for one in expected:
         assert torch.equal(crop(x), one)
-    assert kernels == 3 * ["resize_kernel"]
+    assert kernels == 3 * ["blocks_kernel", "blocks_kernel", "resize_kernel"]
 
 
 def test_gradients(rng, kernels):
@@ -105,6 +105,23 @@ def test_gradients(rng, kernels):
     (grad,) = torch.autograd.grad(y, x, y.detach(), create_graph=False)
     assert (grad * x).sum().item() == pytest.approx((y.detach() ** 2).sum().item(), rel=1e-5)
     assert kernels == 2 * ["resize_kernel"]
+
+
+@pytest.mark.parametrize("like", ["pillow", "torch", "opencv"])
+@pytest.mark.parametrize("shape", [(2, 3, 40, 52), (3, 40, 52), (2, 2, 1, 40, 52)])
+def test_random_crops_stay_bytes(rng, request, shape, like):
+    """Of tensors as they lie in memory."""
+    crop = tr.RandomResizedCrop((16, 20), method="bicubic", like=like, hflip_prob=0.5)
+    images = image(rng, shape=shape), image(rng, shape=shape).transpose(-1, -3).contiguous()
+    images = images[0], images[1].transpose(-1, -3)
+    torch.manual_seed(0)
+    expected = [crop(x) for x in images]
+    request.getfixturevalue("kernels")
+    torch.manual_seed(0)
+    for x, one in zip(images, expected, strict=True):
+        result = crop(x)
+        assert torch.equal(result, one)
+        assert result.stride() == one.stride()
 
 
 def test_batches_of_any_sizes(rng, request):
