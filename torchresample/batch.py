@@ -158,6 +158,7 @@ def _checked(images: Sequence[Tensor]) -> list[Tensor]:
         raise TypeError(f"images must be a list of tensors, got {type(images).__name__}")
     if not images:
         raise ValueError("images must have at least one image, got none")
+    wanted = None
     for i, image in enumerate(images):
         kind = type(image)
         other = isinstance(image, tv_tensors.TVTensor) and kind is not tv_tensors.Image
@@ -170,16 +171,16 @@ def _checked(images: Sequence[Tensor]) -> list[Tensor]:
             raise TypeError(f"images[{i}] must be a dense tensor, got {image.layout}")
         if image.ndim != 3:
             raise ValueError(f"images[{i}] must have shape [C, H, W], got {tuple(image.shape)}")
-        for name, value, wanted in (
-            ("channels", len(image), len(images[0])),
-            ("dtype", image.dtype, images[0].dtype),
-            ("device", image.device, images[0].device),
-        ):
-            if value != wanted:
-                raise ValueError(
-                    f"images must agree in their {name}: {wanted} in images[0], {value} in "
-                    f"images[{i}]"
-                )
+        found = image.shape[0], image.dtype, image.device
+        wanted = wanted or found
+        if found != wanted:
+            names = "channels", "dtype", "device"
+            name, ours, its = next(
+                v for v in zip(names, wanted, found, strict=True) if v[1] != v[2]
+            )
+            raise ValueError(
+                f"images must agree in their {name}: {ours} in images[0], {its} in images[{i}]"
+            )
     plain = (i.as_subclass(Tensor) if isinstance(i, tv_tensors.TVTensor) else i for i in images)
     if torch.compiler.is_compiling():  # which cannot ask; the operator does it
         return list(plain)
