@@ -15,6 +15,11 @@ VARIANTS = {variant.name: (variant, arguments) for variant, arguments in launche
 SHARED = {"sm_80": 163, "sm_90": 227, "sm_100": 227, "gfx942": 64}
 """KiB that a program may have."""
 
+GIVEN = {"sm_80": 1, "sm_90": 1, "sm_100": 1, "gfx942": 8}
+"""Registers by less than which a count may differ: AMD's compiler is not the same in every process
+(139 and 140 were seen), and its hardware gives eight at once.
+"""
+
 PIXELS = {"*u8": 1, "*fp16": 2, "*bf16": 2, "*fp32": 4}
 """Bytes of those that are multiplied."""
 
@@ -82,9 +87,10 @@ def test_compiles(table, name, target):
         # Where there is so much for a thread.
         wide = aligned == 16 and pixels >= 16 * variant.warps * TARGETS[target].warp_size
         assert not wide or "128" in found["loads"].split()
-    expected = table.loc[(name, target)]
-    if expected["triton"] == triton.__version__:  # another compiler has other registers
-        assert found == expected.drop("triton").to_dict()
+    expected = table.loc[(name, target)].to_dict()
+    if expected.pop("triton") == triton.__version__:  # another compiler has other registers
+        assert abs(found["registers"] - expected["registers"]) < GIVEN[target]
+        assert found == expected | {"registers": found["registers"]}
 
 
 @pytest.fixture
