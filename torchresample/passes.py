@@ -145,7 +145,8 @@ class Profile:
         if self.float32_boxes:
             # Pillow parses the box as C floats, and subtracts them as such.
             low, high = np.float32(lo), np.float32(hi)
-            return Axis(n_in, n_out, np.float64(low), np.float64(low) + np.float64(high - low))
+            low, length = low.astype(np.float64), (high - low).astype(np.float64)
+            return Axis(n_in, n_out, low, low + length)
         return Axis(n_in, n_out, lo, hi)
 
     def wraps(self, dtype: torch.dtype) -> bool:
