@@ -1,7 +1,6 @@
 """A GPU's time for a resize, beside a copy and torch's operations, and whether it is the CPU's."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -15,7 +14,7 @@ from torch import Tensor
 
 import torchresample as tr
 from studies import report
-from studies.gpu_calls import RESIZED, TIMED, Call, planes
+from studies.gpu_calls import GPU_WAYS, RESIZED, TIMED, WAYS, Call, planes
 from studies.providers import MEAN, OURS, STD
 from studies.run import Cell, Run, commit
 from studies.speed import SHUFFLE, parse
@@ -268,55 +267,17 @@ def deterministic(config: Config, key: Cell) -> Cell:
     return {"moved": 0, "times": {}, "failures": failures}
 
 
-def in_a_stream(call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Its result, of a stream that it does not share."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        y = call(x)
-    torch.cuda.current_stream().wait_stream(stream)
-    return y
-
-
-def in_a_graph(call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Its result, of a CUDA graph, which is warm."""
-    in_a_stream(call, x)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        y = call(x)
-    graph.replay()
-    return y
-
-
-def without_waiting(call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Its result, once more; an error where the CPU waits for the GPU."""
-    call(x)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        return call(x)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
 def in_streams_and_graphs(config: Config, key: Cell) -> Cell:
-    """The ways to call a resize that do not give its result, each with a size of its own.
+    """The ways to call a resize that do not give its result.
 
-    So that each is the first that asks for its tables. Three times: ``torch.compile`` warms up
-    for a graph, captures it, and replays it.
+    Each with a size of its own, so that it is the first that asks for its tables; three times, in
+    which ``torch.compile`` warms up for a graph, captures it, and replays it.
     """
     x, (height, width) = images(config, key)
-    options = {"method": key["method"], "like": "torch"}
-    ways = {"torch.compile": partial(torch.compile, fullgraph=True)}
-    if x.is_cuda:
-        ways |= {
-            "stream": lambda call: partial(in_a_stream, call),
-            "graph": lambda call: partial(in_a_graph, call),
-            "without waiting": lambda call: partial(without_waiting, call),
-            "torch.compile, graphs": partial(torch.compile, mode="reduce-overhead", fullgraph=True),
-        }
     failures = []
-    for i, (name, way) in enumerate(ways.items()):
-        call = partial(tr.resize, size=(height + i, width), **options)
+    for i, (name, way) in enumerate((WAYS | GPU_WAYS if x.is_cuda else WAYS).items()):
+        size = height + i, width
+        call = partial(tr.resize, size=size, method=key["method"], like="torch")
         other = way(call)
         results = [other(x).clone() for _ in range(3)]
         if not all(torch.equal(result, call(x)) for result in results):

@@ -12,6 +12,7 @@ import torchresample as tr
 from studies.providers import MEAN, OURS, STD, VISION
 
 Call = Callable[[], object]
+Resize = Callable[[Tensor], Tensor]
 
 RESIZED = (256, 256)
 """What the evaluation preset resizes to, before it crops."""
@@ -117,3 +118,45 @@ TIMED = {
     "sizes": _sizes,
     "frames": _frames,
 }
+
+
+def _in_a_stream(call: Resize, x: Tensor) -> Tensor:
+    """Its result, of a stream that it does not share."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        y = call(x)
+    torch.cuda.current_stream().wait_stream(stream)
+    return y
+
+
+def _in_a_graph(call: Resize, x: Tensor) -> Tensor:
+    """Its result, of a CUDA graph, which is warm."""
+    _in_a_stream(call, x)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = call(x)
+    graph.replay()
+    return y
+
+
+def _without_waiting(call: Resize, x: Tensor) -> Tensor:
+    """Its result, once more; an error where the CPU waits for the GPU."""
+    call(x)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        return call(x)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+WAYS = {"torch.compile": partial(torch.compile, fullgraph=True)}
+"""Other ways to call a resize: what makes them of it."""
+
+GPU_WAYS = {
+    "stream": lambda call: partial(_in_a_stream, call),
+    "graph": lambda call: partial(_in_a_graph, call),
+    "without waiting": lambda call: partial(_without_waiting, call),
+    "torch.compile, graphs": partial(torch.compile, mode="reduce-overhead", fullgraph=True),
+}
+"""Those that need a GPU."""

@@ -148,7 +148,7 @@ def resize_nv12(
     options = method, like, smooth, boundary or PROFILES[like].boundary, box
     plain = is_plain(luma) and is_plain(chroma)
     if plain and not PROFILES[like].clips and engine(luma) == "gpu" and scaling.dtype in _FUSED:
-        pair = None if dtype in (None, torch.uint8) else scaling.pair
+        pair = None if scaling.dtype == torch.uint8 else scaling.pair
         options = *options, None, False
         kinds = {"dtype": scaling.dtype, "layout": layout, "source": _frame(chroma, converted)}
         return resample_scaled(x, new_size, *options, pair=pair, **kinds)

@@ -198,10 +198,11 @@ def _drawn(
     ``None`` where it does not make such bands.
     """
     dtype = x.dtype if scaling is None else scaling.dtype
-    if not x.numel() or x.ndim < 3 or dtype not in (torch.uint8, *SINGLE) or not is_plain(x):
+    if engine(x) != "gpu" or not x.numel() or x.ndim < 3 or not is_plain(x):
         return None
     images, options = cpu.as_4d(x).unbind(), (method, like, antialias)
-    if engine(x) != "gpu" or not ragged.serves(images, *options, PROFILES[like].boundary):
+    served = ragged.serves(images, *options, PROFILES[like].boundary)
+    if not served or dtype not in (torch.uint8, *SINGLE):
         return None
     if scaling is None:
         shape, strides, _ = result_layout(x.shape, x.stride(), size)
@@ -244,16 +245,15 @@ def scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:
     """
     dtype, channels, lead = scaling.dtype, x.shape[-3], x.shape[:-3]
     x = x[None] if x.ndim == 3 else x.flatten(0, -4)
-    if fuses_scaling(x, dtype):
+    single = x.dtype == torch.uint8 and dtype not in (torch.uint8, torch.float64)
+    if single and x.numel() and engine(x) == "cpu" and is_plain(x):
+        out = torch.empty(x.shape, device=x.device)
+        cpu.normalise(x, *_constants(channels, scaling), flip, out)
+    elif fuses_scaling(x, dtype):
         whole = 0, 0, *x.shape[-2:]
         options = "bilinear", "pillow", True, "renormalize", None, whole, flip  # which leaves it
         kind = {"pair": scaling.pair, "dtype": dtype, "layout": scaling.layout}
         out = resample_scaled(x, whole[2:], *options, **kind)
-        return out[0] if not lead else out.unflatten(0, lead)
-    single = x.dtype == torch.uint8 and dtype not in (torch.uint8, torch.float64)
-    if single and x.numel() and x.is_cpu and is_plain(x):
-        out = torch.empty(x.shape, device=x.device)
-        cpu.normalise(x, *_constants(channels, scaling), flip, out)
     else:
         out = _computed(x, scaling)
         out = out.flip(-1) if flip else out

@@ -11,7 +11,7 @@ from torchresample.bands import Axis, filter_band
 from torchresample.filters import FILTERS
 from torchresample.ops import planned_passes
 from torchresample.profiles import PROFILES
-from torchresample.triton_kernels import ragged, tables, weights
+from torchresample.triton_kernels import launch, ragged, tables, weights
 
 SERVED = [method for method in PROFILES["pillow"].methods if method in FILTERS]
 SIZES = ((30, 41), (9, 100), (120, 11), (24, 31), (1, 1), (48, 16), (24, 64), (70, 31))
@@ -201,3 +201,25 @@ def test_bands_take_what_images_have(rng, on_kernels, monkeypatch, sizes, size):
     assert torch.equal(batch, tr.resize_batch(some, size, "lanczos3"))
     # Rounded up to whole chunks, from a multiple of 16 on.
     assert max(widths) <= max(map(max, sizes)) + tables.DOWN[2] + 16
+
+
+@pytest.mark.parametrize("width", [48, 20, 30])
+@pytest.mark.parametrize("address", [0, 4, 1])
+@pytest.mark.parametrize("stride", [96, 52, 51])
+@pytest.mark.parametrize("channel", [960, 964, 961])
+def test_alignment(on_kernels, monkeypatch, width, address, stride, channel):
+    """What is true of each image alone, and where the other one's is the best there is."""
+    found = []
+
+    class Noted:
+        def __getitem__(self, grid):
+            return lambda *arguments, **constants: found.append(constants["ALIGN_1"])
+
+    monkeypatch.setattr(ragged, "resize_kernel", Noted())
+    memory = torch.zeros(4096, dtype=torch.uint8)
+    memory = memory[-memory.data_ptr() % 16 :]
+    one = memory[address:].as_strided((2, 9, width), (channel, stride, 1))
+    best = memory.as_strided((2, 9, 48), (960, 96, 1))
+    _, together = on_kernels([best, one], (9, 9), "bilinear")
+    assert together
+    assert found == [min(launch.align(image[None], 3, (16, 4)) for image in (best, one))]
