@@ -207,7 +207,7 @@ def same_as_on_the_cpu(config: Config, key: Cell) -> Cell:
 def random_cases(config: Config, key: Cell) -> Cell:
     """Of as many images of up to these sizes, by any method: those that are not as on the CPU.
 
-    Floats may differ by their roundings.
+    Each alone, and as a list. Floats may differ by their roundings.
     """
     count, size = key["batch"].split()
     most, failures, like, dtype = parse(size), [], key["method"], DTYPES[key["dtype"]]
@@ -223,14 +223,23 @@ def random_cases(config: Config, key: Cell) -> Cell:
         x = x.transpose(1, 2).contiguous().transpose(1, 2) if rng.integers(2) else x
         x = x if dtype == torch.uint8 else (x / 255).to(dtype)
         options = {"like": like, "antialias": antialias, "box": box}
-        here = tr.resize(x.to(config.device), after, method, **options).cpu()
-        right = torch.equal(here, tr.resize(x, after, method, **options))
-        if not right and dtype != torch.uint8:
-            exact = tr.resize(x.double(), after, method, **options)
-            right = bool(((here - exact).abs() <= roundings(x, exact, method, options)).all())
-        if not right:
-            failures.append(f"{tuple(x.shape)} to {after}, {method}, {options}")
+        for call in (tr.resize, as_a_list):
+            here = call(x.to(config.device), after, method, **options).cpu()
+            right = torch.equal(here, call(x, after, method, **options))
+            if not right and dtype != torch.uint8:
+                exact = call(x.double(), after, method, **options)
+                right = bool(((here - exact).abs() <= roundings(x, exact, method, options)).all())
+            if not right:
+                case = f"{call.__name__}, {tuple(x.shape)} to {after}, {method}, {options}"
+                failures.append(case)
     return {"moved": 0, "times": {}, "failures": failures}
+
+
+def as_a_list(
+    x: Tensor, size: tuple[int, int], method: str, box: tuple[float, ...] | None, **options
+) -> Tensor:
+    """The image as one of different sizes."""
+    return tr.resize_batch([x], size, method, boxes=[box], **options)[0]
 
 
 def roundings(x: Tensor, exact: Tensor, method: str, options: dict[str, object]) -> Tensor:

@@ -134,9 +134,15 @@ def launched() -> dict[Variant, tuple]:
             _multiply("pillow", "lanczos3", torch.uint8, size, size_out, store=torch.bfloat16)
         for method in (name for name in PROFILES["pillow"].methods if name in FILTERS):
             _together(method, True, 161, torch.uint8, ((40, 60),))
+            _together(method, True, 161, torch.float32, ((40, 60),), dtype=torch.float32)
         for width in (160, 164, 161):
             _together("bilinear", False, width, torch.uint8, ((40, 60), (200, 400)))
             _together("lanczos3", True, width, torch.float32, ((40, 60), (200, 400)))
+            for dtype in FLOATS[:3]:
+                _together("lanczos3", True, width, dtype, ((40, 60), (200, 400)), dtype=dtype)
+        _together("lanczos3", True, 161, torch.bfloat16, ((40, 60),), dtype=torch.float32)
+        for dtype, store in ((torch.uint8, torch.uint8), (torch.int64, torch.int64), *SCALED):
+            _together("nearest", False, 161, store, ((40, 60),), dtype=dtype)
         for method in ("bilinear", "bicubic", "lanczos3"):
             _together(method, True, 161, torch.uint8, ((40, 60),), "torch")
         for joins in (True, False):
@@ -196,6 +202,7 @@ def _multiply(like, method, dtype, size, size_out, source=None, store=None):
         launch.select(x, None, None, None, x, source)
         launch.straighten(x)
         return
+    halves = dtype.itemsize == 2  # which are float32 between two launches
     for outputs in tables.BLOCKS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tables, "block", lambda *_, outputs=outputs: outputs)
@@ -203,6 +210,9 @@ def _multiply(like, method, dtype, size, size_out, source=None, store=None):
                 shape = list(x.shape)
                 shape[weighing.dim] = len(weighing.start)
                 launch.multiply(x, weighing, None, x.new_empty(shape))
+                if halves:
+                    launch.multiply(x, weighing, None, x.new_empty(shape, dtype=torch.float32))
+                    launch.multiply(x.float(), weighing, None, x.new_empty(shape))
 
 
 def _frame(size):
@@ -210,14 +220,12 @@ def _frame(size):
     return tables.Frame(chroma, ((1,) * 4,) * 5)
 
 
-def _together(method, antialias, width, store, sizes, like="pillow"):
+def _together(method, antialias, width, store, sizes, like="pillow", dtype=torch.uint8):
     """Images of different sizes, down and up, and with the columns first."""
     for size in sizes:
         for height in (90, 2000):
-            images = [_empty((h, width), torch.uint8, False)[0] for h in (90, height)]
-            scaling = (
-                None if store == torch.uint8 else gpu.scaling_table(torch.uint8, 3, (0.5,), (0.2,))
-            )
+            images = [_empty((h, width), dtype, False)[0] for h in (90, height)]
+            scaling = None if store == dtype else gpu.scaling_table(dtype, 3, (0.5,), (0.2,))
             out = torch.empty(2, 3, *size, dtype=store)
             options = method, like, antialias, [None, None], [False, True]
             lists.resize_images(images, *options, scaling, out)

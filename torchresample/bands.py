@@ -50,8 +50,8 @@ def kept(weights: Callable[..., int]) -> Callable[[Callable], Callable]:
 class Axis:
     """One axis of a resize: pixels ``[lo, hi)`` of ``n_in`` become ``n_out`` pixels.
 
-    Coordinates count pixel edges: pixel ``i`` covers ``[i, i + 1)``. Numbers, or arrays of them for
-    the axes of several images.
+    Coordinates count pixel edges: pixel ``i`` covers ``[i, i + 1)``. Numbers, or arrays ``[n, 1]``
+    of them for the axes of several images, but for ``n_out``; outputs are then ``[n, n_out]``.
     """
 
     n_in: int
@@ -194,10 +194,15 @@ def overlap_rows(axis: Axis) -> Rows:
     return Rows(first, covered)
 
 
-def select_band(n_in: int, index: np.ndarray) -> Band:
-    """Output ``j`` is pixel ``index[j]``, clamped to the image."""
-    index = np.clip(index.astype(np.int64), 0, n_in - 1)
+def select_band(n_in: int, position: np.ndarray) -> Band:
+    """Output ``j`` is the pixel at ``position[j]``: see ``pixel_at``."""
+    index = pixel_at(position, n_in)
     return Band(n_in, len(index), index, np.ones((len(index), 1)))
+
+
+def pixel_at(position: np.ndarray, n_in: int) -> np.ndarray:
+    """int64, the pixels that begin at or before each ``position``, clamped to the image."""
+    return np.clip(np.floor(position).astype(np.int64), 0, n_in - 1)
 
 
 def window_band(rows: Rows, n_in: int) -> Band:

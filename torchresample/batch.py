@@ -40,8 +40,9 @@ def resize_batch(
 ) -> Tensor:
     """Images of different sizes, each resized to one size, as a batch.
 
-    Every image becomes what ``resize`` makes of it alone: none is padded to the size of others.
-    A CUDA graph cannot capture it, as its images may lie elsewhere when that runs.
+    Every image becomes what ``resize`` makes of it alone (floats on a GPU up to rounding): none is
+    padded to the size of others. A CUDA graph cannot capture it, as its images may lie elsewhere
+    when that runs.
 
     Args:
         images: tensors (or ``tv_tensors.Image``) ``[C, H, W]`` of one dtype, number of channels and

@@ -3,8 +3,8 @@
 | pass | applied by |
 |---|---|
 | a gather | ``select_kernel``, moving values; both axes at once |
-| fixed point of uint8, weighted sums of float16, bfloat16 and float32, but those that gather the \
-image first | ``resize_kernel``, both axes at once; ``multiply_kernel``, one |
+| fixed point of uint8, weighted sums of float16, bfloat16 and float32 | ``resize_kernel``, both \
+axes at once; ``multiply_kernel``, one; before, where they read an extended image, a gather |
 | other fixed point, a mean, products cut one by one | ``weigh_both_kernel``, both axes at once, \
 or ``weigh_kernel``, one, in int32 or wider |
 | all others | the same, in float32 for floats of up to 32 bits or where ordered so, else float64 |
@@ -13,6 +13,7 @@ Nothing is added atomically: every run has the same bytes.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
@@ -53,11 +54,13 @@ def program(passes: tuple[Pass, ...], dtype: torch.dtype) -> Callable[..., None]
         if step.moves(kind):
             selects[step.dim] = torch.from_numpy(step.band.start)
             continue
-        found, stored, limits = _weighings(step, kind, limits)
+        gather, found, stored, limits = _weighings(step, kind, limits)
+        if gather is not None:
+            selects[step.dim] = gather
         weighings += (_Step(weighing, kind, stored) for weighing in found)
         kind = stored
     steps = _joined(weighings)
-    if selects:  # which may change places with a pass along the other axis
+    if selects:  # which change places with passes along the other axis
         steps.insert(0, partial(_select, selects.get(VERTICAL), selects.get(HORIZONTAL)))
     return partial(_run, steps)
 
@@ -173,9 +176,7 @@ def _weigh(
         shape = list(x.shape)
         shape[weighing.dim] = len(weighing.start)
         out = _empty(x, shape, step.store, inner)
-    # Halves and float32 side by side are rare: they are not worth more compiled kernels.
-    image = out.dtype if scaling is None else scaling.image
-    multiplies = image == x.dtype and launch.near(x) and weighing.multiplies(x.dtype)
+    multiplies = launch.near(x) and weighing.multiplies(x.dtype)
     (launch.multiply if multiplies else launch.weigh)(x, weighing, scaling, out)
     return out
 
@@ -187,8 +188,11 @@ def _empty(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inner: bool) -
 @kept(lambda step, *_: step.band.weight.size)
 def _weighings(
     step: Pass, dtype: torch.dtype, limits: Limits
-) -> tuple[list["Weighing"], torch.dtype, Limits]:
-    """A pass over pixels of ``dtype`` within ``limits``; what it stores, and the limits of that."""
+) -> tuple[Tensor | None, list["Weighing"], torch.dtype, Limits]:
+    """A pass over pixels of ``dtype`` within ``limits``; what it stores, and the limits of that.
+
+    Before these, which pixels to gather first, where the matrix units apply the rest.
+    """
     from torchresample import weights  # numba and Triton take a while to import
     from torchresample.triton_kernels.tables import Weighing
 
@@ -217,11 +221,12 @@ def _weighings(
     if step.sums == "floor16":
         options["cut"] = 16
     place = torch.from_numpy(band.start + lead), torch.from_numpy(count)
-    index = None if band.gather is None else torch.from_numpy(band.gather)
-    weighings = [Weighing(step.dim, *place, torch.from_numpy(dense).to(sums), index, **options)]
-    if band.fold is not None:
-        weighings.append(_folded(step, sums))
-    return weighings, store, limits
+    gather = None if band.gather is None else torch.from_numpy(band.gather)
+    weighing = Weighing(step.dim, *place, torch.from_numpy(dense).to(sums), None, **options)
+    if not weighing.multiplies(dtype):
+        gather, weighing = None, replace(weighing, index=gather)
+    folds = [] if band.fold is None else [_folded(step, sums)]
+    return gather, [weighing, *folds], store, limits
 
 
 def _folded(step: Pass, sums: torch.dtype) -> "Weighing":

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from torchresample.bands import Axis, Band, Rows, folded_band, gathered_band, select_band
+from torchresample.bands import Axis, Band, Rows, folded_band, gathered_band
 from torchresample.filters import keys
-from torchresample.passes import HORIZONTAL, VERTICAL, Method, Pass, Request, rounded_once
+from torchresample.passes import HORIZONTAL, VERTICAL, Method, Pass, Request, rounded_once, taken
 
 METHODS = {
     "nearest": Method(None, (False,)),
@@ -120,28 +120,26 @@ def _clamped(axis: Axis, left: np.ndarray, fraction: np.ndarray) -> tuple[np.nda
     return np.clip(left, 0, axis.n_in - 1), np.where(outside, np.float32(0), fraction)
 
 
-def _nearest(request: Request) -> tuple[Pass, ...]:
-    def band(axis: Axis) -> Band:
-        return select_band(axis.n_in, np.floor(axis.lo + np.arange(axis.n_out) * _scale(axis)))
-
-    return Pass(VERTICAL, band(request.axis_y)), Pass(HORIZONTAL, band(request.axis_x))
+def _corners(request: Request, axis: Axis) -> np.ndarray:
+    return axis.lo + np.arange(axis.n_out) * _scale(axis)
 
 
-def accumulated_nearest(axis: Axis) -> Band:
-    """Nearest by adding the scale once per pixel; its rounding differs from a product's.
+def accumulated_centres(request: Request, axis: Axis) -> np.ndarray:
+    """Centres by adding the scale once per pixel; its rounding differs from a product's.
 
     Source: Pillow ``Geometry.c``, ``ImagingScaleAffine``; OpenCV 5.0 INTER_NEAREST_EXACT.
     """
-    steps = np.full(axis.n_out, axis.scale)
-    steps[0] = axis.lo + axis.scale * 0.5
-    return select_band(axis.n_in, np.floor(np.cumsum(steps)))
+    steps = np.full((*np.shape(axis.scale)[:-1], axis.n_out), axis.scale)
+    steps[..., :1] = axis.lo + axis.scale * 0.5
+    return np.cumsum(steps, axis=-1)
 
 
-def _nearest_exact(request: Request) -> tuple[Pass, ...]:
-    return (
-        Pass(VERTICAL, accumulated_nearest(request.axis_y)),
-        Pass(HORIZONTAL, accumulated_nearest(request.axis_x)),
-    )
+NEAREST = {"nearest": _corners, "nearest-exact": accumulated_centres}
+
+
+def _nearest(request: Request) -> tuple[Pass, ...]:
+    axes = (VERTICAL, request.axis_y), (HORIZONTAL, request.axis_x)
+    return taken(NEAREST[request.name], request, axes)
 
 
 def _float_passes(kind: str, x: tuple, y: tuple, request: Request) -> tuple[Pass, ...]:
@@ -268,7 +266,7 @@ def _overlap_band(axis: Axis) -> Band:
 
 _PLANS = {
     "nearest": _nearest,
-    "nearest-exact": _nearest_exact,
+    "nearest-exact": _nearest,
     "bilinear": _bilinear,
     "linear-exact": _linear_exact,
     "bicubic": _bicubic,

@@ -1,12 +1,12 @@
 """What a profile is made of: methods that build bands, and passes that say how sums are stored."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from torchresample.bands import Axis, Band, kept
+from torchresample.bands import Axis, Band, kept, select_band
 from torchresample.filters import Filter
 
 HORIZONTAL, VERTICAL = -1, -2
@@ -114,6 +114,17 @@ def _band(method: Method, axis: Axis, antialias: bool, boundary: str | None) -> 
     return method.band(axis, antialias, boundary)
 
 
+Position = Callable[[Request, Axis], np.ndarray]
+"""Where the outputs of an axis of a request read: ``[n_out]`` or, of several, ``[n, n_out]``."""
+
+
+def taken(
+    position: Position, request: Request, axes: Sequence[tuple[int, Axis]]
+) -> tuple[Pass, ...]:
+    """Gathers along axes, given as ``(dim, axis)``."""
+    return tuple(Pass(dim, select_band(axis.n_in, position(request, axis))) for dim, axis in axes)
+
+
 @dataclass(frozen=True)
 class Profile:
     """A library's conventions.
@@ -129,6 +140,7 @@ class Profile:
         linear: whether pixels, which are sRGB, are resampled as linear light.
         columns_first: by the axes along the height and the width, whether columns are resampled
             first; ``None``: never.
+        nearest: of methods that take one pixel for each output: see ``taken``.
     """
 
     source: str
@@ -139,6 +151,7 @@ class Profile:
     linear: bool = False
     float32_boxes: bool = False
     columns_first: Callable[[Axis, Axis], bool] | None = None
+    nearest: dict[str, Position] = field(default_factory=dict)
 
     def axis(self, n_in: int, n_out: int, lo: float, hi: float) -> Axis:
         """The axis with this profile's precision of box edges."""

@@ -197,20 +197,21 @@ def _drawn(
 
     ``None`` where it does not make such bands.
     """
-    dtype = x.dtype if scaling is None else scaling.dtype
     if engine(x) != "gpu" or not x.numel() or x.ndim < 3 or not is_plain(x):
         return None
     images, options = cpu.as_4d(x).unbind(), (method, like, antialias)
-    served = ragged.serves(images, *options, PROFILES[like].boundary)
-    if not served or dtype not in (torch.uint8, *SINGLE):
+    if not ragged.serves(images, *options, PROFILES[like].boundary):
+        return None
+    if scaling is not None and scaling.dtype not in (torch.uint8, *SINGLE):
         return None
     if scaling is None:
         shape, strides, _ = result_layout(x.shape, x.stride(), size)
         out = x.new_empty_strided(shape, strides)
     else:
-        kind = {"dtype": dtype, "device": x.device, "memory_format": scaling.layout}
+        kind = {"dtype": scaling.dtype, "device": x.device, "memory_format": scaling.layout}
         out = torch.empty((len(images), x.shape[-3], *size), **kind)
-    table = None if dtype == torch.uint8 else scaling_table(x.dtype, x.shape[-3], *scaling.pair)
+    scales = scaling is not None and scaling.dtype != torch.uint8
+    table = scaling_table(x.dtype, x.shape[-3], *scaling.pair) if scales else None
     boxes, flips = [None] * len(images), [flip] * len(images)
     ragged.resize_images(images, *options, boxes, flips, table, cpu.as_4d(out))
     return out.view(*x.shape[:-2], *size)

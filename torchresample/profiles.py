@@ -24,7 +24,7 @@ from torchresample.bands import (
     window_band,
 )
 from torchresample.filters import FILTERS, Filter, keys
-from torchresample.opencv import accumulated_nearest
+from torchresample.opencv import accumulated_centres
 from torchresample.passes import (
     HORIZONTAL,
     VERTICAL,
@@ -34,6 +34,7 @@ from torchresample.passes import (
     Request,
     quantized,
     rounded_once,
+    taken,
 )
 
 METHODS: dict[str, str] = {
@@ -111,7 +112,9 @@ def _plan_linear(request: Request) -> tuple[Pass, ...]:
     cropped = _cropped(request)
     if cropped is not None:
         return cropped
-    if request.dtype != torch.uint8 or request.name in NEAREST:
+    if request.name in NEAREST:
+        return taken(accumulated_centres, request, _in_order(request))
+    if request.dtype != torch.uint8:
         return tuple(Pass(dim, request.band(axis)) for dim, axis in _in_order(request))
     across, down = (
         select_band(axis.n_in, np.arange(axis.n_out))
@@ -134,14 +137,12 @@ def _plan_pillow(columns_first: Callable[[Axis, Axis], bool], request: Request) 
     cropped = _cropped(request)
     if cropped is not None:
         return cropped
+    if request.name in NEAREST:
+        return taken(_pillow_position, request, _in_order(request))
     dtype, passes = request.dtype, []
-    nearest = request.name in NEAREST
     for dim, axis in _in_order(request, columns_first(request.axis_y, request.axis_x)):
         band = request.band(axis)
-        if nearest and dtype == torch.uint16:
-            # Mode I;16 takes Pillow's general affine transform, which multiplies.
-            band = select_band(axis.n_in, np.floor(axis.centres))
-        if nearest or dtype.is_floating_point:
+        if dtype.is_floating_point:
             passes.append(Pass(dim, band))
         elif dtype == torch.uint8:
             fixed = quantized(band, PILLOW_BITS)
@@ -153,7 +154,7 @@ def _plan_pillow(columns_first: Callable[[Axis, Axis], bool], request: Request) 
 
 def _plan_torch(request: Request) -> tuple[Pass, ...]:
     if request.name in NEAREST:
-        return _plan_torch_nearest(request)
+        return taken(_torch_position, request, _in_order(request))
     # ATen has no integer area; its mean is rounded once, like the other integer dtypes.
     if request.dtype != torch.uint8 or request.name == "area":
         return _plan_rounded(request)
@@ -192,30 +193,27 @@ def _area_band(axis: Axis, antialias: bool, boundary: str | None) -> Band:
     return window_band(overlap_rows(axis), axis.n_in)
 
 
-def _pillow_nearest(axis: Axis, antialias: bool, boundary: str | None) -> Band:
-    return accumulated_nearest(axis)
+def _pillow_position(request: Request, axis: Axis) -> np.ndarray:
+    """Mode I;16 takes Pillow's general affine transform, which multiplies."""
+    return axis.centres if request.dtype == torch.uint16 else accumulated_centres(request, axis)
 
 
-def _plan_torch_nearest(request: Request) -> tuple[Pass, ...]:
+def _torch_position(request: Request, axis: Axis) -> np.ndarray:
     """ATen has two kernels, which round differently where a position falls on a pixel's edge.
 
     Source: ATen ``UpSampleKernel.cpp``, ``_use_vectorized_kernel_cond_2d``, for contiguous input.
     """
     general = request.axis_y.n_out + request.axis_x.n_out > 128
     real = np.float64 if general and request.dtype == torch.float64 else np.float32
-
-    def band(axis: Axis) -> Band:
-        scale = real((axis.hi - axis.lo) / axis.n_out)
-        if request.name == "nearest":
-            position = np.arange(axis.n_out).astype(real) * scale
-        elif general:  # a fused multiply-add, then half a pixel added back in double
-            fused = (np.arange(axis.n_out) + 0.5) * float(scale) - 0.5
-            position = fused.astype(real) + 0.5
-        else:
-            position = (np.arange(axis.n_out) + 0.5) * float(scale)
-        return select_band(axis.n_in, np.floor(axis.lo + position.astype(np.float32)))
-
-    return tuple(Pass(dim, band(axis)) for dim, axis in _in_order(request))
+    scale = real((axis.hi - axis.lo) / axis.n_out)
+    if request.name == "nearest":
+        position = np.arange(axis.n_out).astype(real) * scale
+    elif general:  # a fused multiply-add, then half a pixel added back in double
+        fused = (np.arange(axis.n_out) + 0.5) * np.float64(scale) - 0.5
+        position = fused.astype(real) + 0.5
+    else:
+        position = (np.arange(axis.n_out) + 0.5) * np.float64(scale)
+    return np.float32(axis.lo) + position.astype(np.float32)
 
 
 def _torch_area(axis: Axis, antialias: bool, boundary: str | None) -> Band:
@@ -228,11 +226,17 @@ def _torch_area(axis: Axis, antialias: bool, boundary: str | None) -> Band:
     return window_band(Rows(first, weight), axis.n_in)
 
 
-def _tf_nearest(axis: Axis, antialias: bool, boundary: str | None) -> Band:
+def _plan_tf(request: Request) -> tuple[Pass, ...]:
+    if request.name == "nearest":
+        return taken(_tf_position, request, _in_order(request))
+    return _plan_rounded(request)
+
+
+def _tf_position(request: Request, axis: Axis) -> np.ndarray:
     """Source: TensorFlow ``resize_nearest_neighbor_op.cc`` with half-pixel centres, in float32."""
     scale = np.float32(axis.hi - axis.lo) / np.float32(axis.n_out)
     centre = np.arange(axis.n_out, dtype=np.float32) + np.float32(0.5)
-    return select_band(axis.n_in, np.floor(np.float32(axis.lo) + centre * scale))
+    return np.float32(axis.lo) + centre * scale
 
 
 def _skimage_band(order: int, axis: Axis, antialias: bool, boundary: str | None) -> Band:
@@ -279,8 +283,8 @@ def _skimage_spline(order: int, axis: Axis, boundary: str | None) -> Rows:
 
 def _pillow_methods() -> dict[str, Method]:
     methods = {
-        "nearest": Method(_pillow_nearest, (False,), extends=False),
-        "nearest-exact": Method(_pillow_nearest, (False,), extends=False),
+        "nearest": Method(None, (False,), extends=False),
+        "nearest-exact": Method(None, (False,), extends=False),
         "area": Method(_area_band, (True,), extends=False),
     }
     for name, filter_ in _PLAIN.items():
@@ -298,6 +302,7 @@ def _pillow(source: str, columns_first: Callable[[Axis, Axis], bool]) -> Profile
         tuple(BOUNDARIES),
         float32_boxes=True,
         columns_first=columns_first,
+        nearest=dict.fromkeys(NEAREST, _pillow_position),
     )
 
 
@@ -324,8 +329,14 @@ PROFILES: dict[str, Profile] = {
             "lanczos3": _smooth(partial(_torch_filter, FILTERS["lanczos3"]), (True,)),
         },
         _plan_torch,
+        nearest=dict.fromkeys(NEAREST, _torch_position),
     ),
-    "opencv": Profile("OpenCV 5.0 and 4.14 wheels, cv2.resize", opencv.METHODS, opencv.plan),
+    "opencv": Profile(
+        "OpenCV 5.0 and 4.14 wheels, cv2.resize",
+        opencv.METHODS,
+        opencv.plan,
+        nearest=opencv.NEAREST,
+    ),
     "skimage": Profile(
         "scikit-image 0.26, skimage.transform.resize with preserve_range",
         {
@@ -340,13 +351,14 @@ PROFILES: dict[str, Profile] = {
     "tf": Profile(
         "tf.image.resize and jax.image.resize (which antialiases by default)",
         {
-            "nearest": Method(_tf_nearest, (False,)),
+            "nearest": Method(None, (False,)),
             **{
                 name: _smooth(partial(_renormalized, FILTERS[name]), (False, True), FILTERS[name])
                 for name in ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchell")
             },
         },
-        _plan_rounded,
+        _plan_tf,
+        nearest={"nearest": _tf_position},
     ),
     "linear-light": Profile(
         "the geometry of Pillow 13, of sRGB images as linear light (IEC 61966-2-1)",
@@ -355,6 +367,7 @@ PROFILES: dict[str, Profile] = {
         _plan_linear,
         tuple(BOUNDARIES),
         linear=True,
+        nearest=dict.fromkeys(NEAREST, accumulated_centres),
     ),
 }
 """Whose pixels: name -> conventions and arithmetic."""

@@ -1,6 +1,7 @@
-"""Images of different sizes in one launch: their bands are made on the device.
+"""Images of different sizes in one launch.
 
-For uint8 in Pillow's or ATen's arithmetic.
+By bands that are made on the device, of uint8 in Pillow's or ATen's arithmetic, and of floats of up
+to 32 bits with the same filters; and by nearest methods, of any dtype.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchresample.bands import Axis
+from torchresample import cpu
+from torchresample.bands import Axis, pixel_at
 from torchresample.filters import FILTERS
+from torchresample.gpu import SINGLE
+from torchresample.passes import Profile, Request
 from torchresample.profiles import PILLOW_BITS, PROFILES
 
 if TYPE_CHECKING:
@@ -22,9 +26,12 @@ def serves(
     images: Sequence[Tensor], method: str, like: str, antialias: bool, boundary: str | None
 ) -> bool:
     """Whether ``resize_images`` has the arithmetic for such images."""
+    if method in PROFILES[like].nearest:
+        return True
     pillow = PROFILES[like].columns_first is not None and boundary == "renormalize"
     aten = like == "torch" and antialias
-    if not (pillow or aten) or images[0].dtype != torch.uint8 or method not in FILTERS:
+    multiplied = images[0].dtype in (torch.uint8, *SINGLE)
+    if not (pillow or aten) or not multiplied or method not in FILTERS:
         return False
     from torchresample.triton_kernels import launch
 
@@ -45,28 +52,69 @@ def resize_images(
 
     All arguments are checked by the caller. ``boxes``: of each image, ``None`` for all of it.
     """
-    from torchresample.triton_kernels import ragged
-
-    profile, spec = PROFILES[like], PROFILES[like].methods[method]
+    profile, flips = PROFILES[like], np.array(flips)[:, None]
     sizes = np.array([image.shape[1:] for image in images])
     whole = np.zeros((len(images), 4))
     whole[:, 2:] = sizes[:, ::-1]
     edges = np.array([row if box is None else box for row, box in zip(whole, boxes, strict=True)])
-    y = profile.axis(sizes[:, 0], out.shape[-2], edges[:, 1], edges[:, 3])
-    x = profile.axis(sizes[:, 1], out.shape[-1], edges[:, 0], edges[:, 2])
-    pillow = profile.columns_first is not None
+    left, top, right, bottom = np.split(edges, 4, 1)
+    y = profile.axis(sizes[:, :1], out.shape[-2], top, bottom)
+    x = profile.axis(sizes[:, 1:], out.shape[-1], left, right)
+    if method in profile.nearest:
+        _select(images, profile, method, y, x, flips, scaling, out)
+    else:
+        _resample(images, profile, method, antialias, y, x, flips, scaling, out)
+
+
+def _select(
+    images: Sequence[Tensor],
+    profile: Profile,
+    method: str,
+    y: Axis,
+    x: Axis,
+    flips: np.ndarray,
+    scaling: "ScalingTable | None",
+    out: Tensor,
+) -> None:
+    from torchresample.triton_kernels import ragged
+
+    first, position = images[0], profile.nearest[method]
+    options = False, profile.boundary, first.dtype, len(first)
+    request = Request(method, profile.methods[method], y, x, *options)
+    rows, columns = (pixel_at(position(request, axis), axis.n_in) for axis in (y, x))
+    columns = np.where(flips, columns[:, ::-1], columns)
+    if scaling is None:  # moved as they are
+        word = cpu.WORDS[first.itemsize]
+        images, out = [image.view(word) for image in images], out.view(word)
+    ragged.select(images, rows, columns, scaling, out)
+
+
+def _resample(
+    images: Sequence[Tensor],
+    profile: Profile,
+    method: str,
+    antialias: bool,
+    y: Axis,
+    x: Axis,
+    flips: np.ndarray,
+    scaling: "ScalingTable | None",
+    out: Tensor,
+) -> None:
+    from torchresample.triton_kernels import ragged
+
+    spec, pillow = profile.methods[method], profile.columns_first is not None
     keeps = spec.skip & pillow & (y.crops & x.crops)
-    down = ragged.Axes(*_described(y, keeps | (spec.skip & y.unchanged), np.zeros(len(images))))
-    across = ragged.Axes(*_described(x, keeps | (spec.skip & x.unchanged), np.array(flips)))
+    down = ragged.Axes(*_described(y, keeps | (spec.skip & y.unchanged), np.zeros_like(flips)))
+    across = ragged.Axes(*_described(x, keeps | (spec.skip & x.unchanged), flips))
     form, parameters = FILTERS[method].form
     filter_ = ragged.Filter(form, parameters, FILTERS[method].radius, antialias)
-    first = profile.columns_first(y, x) if pillow else np.zeros(len(images), dtype=bool)
+    swap = profile.columns_first(y, x) if pillow else np.zeros_like(flips)
     bits = PILLOW_BITS if pillow else None
-    ragged.resize(images, down, across, first, filter_, bits, scaling, out)
+    ragged.resize(images, down, across, swap, filter_, bits, scaling, out)
 
 
 def _described(axis: Axis, copies: np.ndarray, reverse: np.ndarray) -> tuple[np.ndarray, ...]:
     """An axis of all images as ``blocks_kernel`` takes it."""
-    length = np.full(len(copies), axis.n_out)
-    whole = np.stack([axis.n_in, length, reverse.astype(np.int64), copies], 1, dtype=np.int64)
-    return whole, np.stack([axis.lo, axis.hi], 1, dtype=np.float64)
+    length = np.full_like(axis.n_in, axis.n_out)
+    whole = np.concatenate([axis.n_in, length, reverse, copies], 1, dtype=np.int64)
+    return whole, np.concatenate([axis.lo, axis.hi], 1, dtype=np.float64)

@@ -129,7 +129,7 @@ def _rounded(sums):
 
 @triton.jit(do_not_specialize=["channels", "n_rows"])
 def select_kernel(
-    x_ptr, out_ptr, side_ptr, frame_ptr, rows_ptr, columns_ptr, scaling_ptr,
+    x_ptr, out_ptr, side_ptr, frame_ptr, rows_ptr, columns_ptr, scaling_ptr, images_ptr,
     channels, n_rows, n_columns,
     x_image, x_channel, x_row, x_column,
     out_image, out_channel, out_row, out_column,
@@ -143,12 +143,21 @@ def select_kernel(
         frame_ptr: of chroma, see ``_as_rgb``, rows first; and last the stride of images.
         rows_ptr, columns_ptr: int64 ``[n_rows]`` and ``[n_columns]``; ``None``: all, in order.
         scaling_ptr, IMAGE: see ``_write``.
+        images_ptr: int64 ``[images, 4]``, of each image the address and the strides of channels,
+            rows and columns; then each has rows and columns of its own. ``None``: all are parts of
+            ``x``.
         x_image, ..., out_column: strides.
     """
     x_ptr, out_ptr, image, channel, down, across = _placed(
         x_ptr, out_ptr, tl.cdiv(n_rows, HEIGHT), tl.cdiv(n_columns, WIDTH),
         channels, x_image, x_channel, out_image, out_channel,
     )  # fmt: skip
+    if images_ptr is not None:
+        images_ptr += 4 * image
+        x_ptr = tl.load(images_ptr).to(x_ptr.dtype) + channel * tl.load(images_ptr + 1)
+        x_row, x_column = tl.load(images_ptr + 2), tl.load(images_ptr + 3)
+        rows_ptr += image * n_rows
+        columns_ptr += image * n_columns
     i, j = _along(down, HEIGHT, False), _along(across, WIDTH, True)
     row, column = i.to(tl.int64), j.to(tl.int64)
     if rows_ptr is not None:

@@ -101,7 +101,7 @@ def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: T
     kind = (torch.int8, weighing.digits) if whole else LIMBS[x.dtype]
     chunk = CHUNK[x.itemsize]
     blocks = tables.blocks(weighing, outputs, aligns[0], chunk, *kind, x.device)
-    grid = (_programs(out, n_out, outputs, n_other, LINES),)
+    grid = (programs(out, n_out, outputs, n_other, LINES),)
     order = 0, 1, axis, other
     with on(x.device):
         multiply_kernel[grid](
@@ -122,7 +122,7 @@ def weigh(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: Tens
     n_out, n_other = out.shape[axis], out.shape[other]
     turned = x.stride(axis) < x.stride(other)  # a warp has neighbours in memory
     outputs, lanes = (64, 16) if turned else (16, 64)
-    grid = (_programs(out, n_out, outputs, n_other, lanes),)
+    grid = (programs(out, n_out, outputs, n_other, lanes),)
     order = 0, 1, axis, other
     with on(x.device):
         weigh_kernel[grid](
@@ -150,7 +150,7 @@ def weigh_both(
     if not tables.joins(first, second, *where):
         return False
     n_out = out.shape[one], out.shape[two]
-    grid = (_programs(out, n_out[0], SIDE, n_out[1], SIDE),)
+    grid = (programs(out, n_out[0], SIDE, n_out[1], SIDE),)
     order = 0, 1, one, two
     with on(x.device):
         weigh_both_kernel[grid](
@@ -182,12 +182,12 @@ def select(
     what is made of ``x`` before.
     """
     height, width = out.shape[2:]
-    grid = (_programs(out, height, 4, width, 128),)
+    grid = (programs(out, height, 4, width, 128),)
     rows, columns = (i if i is None else _copied(i, x.device) for i in (rows, columns))
     with on(x.device):
         select_kernel[grid](
             x, out, *_side_ptrs(x, source, False), rows, columns, scaling_ptr(scaling, x.device),
-            out.shape[1], height, width,
+            None, out.shape[1], height, width,
             *x.stride(), *out.stride(),
             HEIGHT=4, WIDTH=128, IMAGE=image_type(scaling), enable_fp_fusion=False,
         )  # fmt: skip
@@ -197,7 +197,7 @@ def straighten(x: Tensor) -> None:
     """uint8 ``x``, weighed by alpha, its last channel, divided by that, in place."""
     colours, (height, width) = x[:, :-1], x.shape[2:]
     with on(x.device):
-        straighten_kernel[(_programs(colours, height, 4, width, 128),)](
+        straighten_kernel[(programs(colours, height, 4, width, 128),)](
             colours, x[:, -1], colours.shape[1], height, width, *x.stride(),
             HEIGHT=4, WIDTH=128, enable_fp_fusion=False,
         )  # fmt: skip
@@ -298,7 +298,8 @@ def _processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def _programs(out: Tensor, n: int, block: int, m: int, lanes: int) -> int:
+def programs(out: Tensor, n: int, block: int, m: int, lanes: int) -> int:
+    """Of a launch with tiles of ``block`` of ``n`` places along an axis, ``lanes`` of ``m``."""
     return out.shape[0] * out.shape[1] * triton.cdiv(n, block) * triton.cdiv(m, lanes)
 
 

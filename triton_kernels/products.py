@@ -278,6 +278,7 @@ def resize_kernel(
     x_ptr, out_ptr, image, channel, row, column = _placed(
         x_ptr, out_ptr, blocks_2, blocks_1, channels, x_image, x_channel, out_image, out_channel
     )
+    whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8
     part = channel
     if side_ptr is not None:
         side_ptr, part = _beside(side_ptr, frame_ptr, image, channel, channels, x_image)
@@ -285,8 +286,6 @@ def resize_kernel(
         images_ptr += COLUMNS * image
         x_ptr = tl.load(images_ptr).to(x_ptr.dtype) + channel * tl.load(images_ptr + 1)
         n_in_1, n_in_2 = tl.load(images_ptr + 2).to(tl.int32), tl.load(images_ptr + 3).to(tl.int32)
-        n_out_1, n_out_2 = tl.load(images_ptr + 4), tl.load(images_ptr + 5)
-        out_1, out_2 = tl.load(images_ptr + 6), tl.load(images_ptr + 7)
         x_2 = tl.load(images_ptr + 9).to(tl.int32)
         bits_1 = tl.load(images_ptr + COLUMNS - 2).to(tl.int32)
         if not PACKED:
@@ -295,10 +294,9 @@ def resize_kernel(
         window_2_ptr += 2 * image * blocks_2
         weight_1_ptr += image * blocks_1 * LIMBS_1 * OUTPUTS_1 * width_1
         weight_2_ptr += image * blocks_2 * LIMBS_2 * OUTPUTS_2 * width_2
-        bias_1_ptr += image * blocks_1 * OUTPUTS_1
-        bias_2_ptr += image * blocks_2 * OUTPUTS_2
+        if whole:
+            bias_1_ptr += image * blocks_1 * OUTPUTS_1
     j, i = _along(column, OUTPUTS_1, False), _along(row, OUTPUTS_2, True)
-    whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8
     FINE: tl.constexpr = x_ptr.dtype.element_ty == tl.float32
     sums = tl.zeros((OUTPUTS_1, OUTPUTS_2), tl.int32 if whole else tl.float32)
     start, length = _window(window_2_ptr, row, ALIGN_2)
@@ -312,11 +310,24 @@ def resize_kernel(
         if whole:
             between = _bytes(between, bits_1)
         sums = _second_sums(between, sums, weight_2_ptr, width_2, at, LIMBS_2, OUTPUTS_2, FINE)
+    if images_ptr is not None:  # not before, as registers are scarce
+        n_out_1 = tl.load(images_ptr + 4).to(tl.int32)
+        n_out_2 = tl.load(images_ptr + 5).to(tl.int32)
+        out_1, out_2 = tl.load(images_ptr + 6), tl.load(images_ptr + 7)
     if whole:
-        if images_ptr is not None:  # not before, as registers are scarce
+        if images_ptr is not None:
+            bias_2_ptr += image * blocks_2 * OUTPUTS_2
             bits_2 = tl.load(images_ptr + COLUMNS - 1).to(tl.int32)
         sums = _bytes(sums + tl.load(bias_2_ptr + i), bits_2)
     elif not _finite(sums):
+        if images_ptr is not None:
+            before_1, before_2 = image * blocks_1 * OUTPUTS_1, image * blocks_2 * OUTPUTS_2
+            tap_start_1_ptr += before_1
+            tap_count_1_ptr += before_1
+            tap_weight_1_ptr += before_1 * taps_1
+            tap_start_2_ptr += before_2
+            tap_count_2_ptr += before_2
+            tap_weight_2_ptr += before_2 * taps_2
         start_1, count_1, weights_1 = _taps(
             tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr, taps_1, j, n_out_1
         )

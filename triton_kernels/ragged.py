@@ -11,7 +11,7 @@ import triton
 from torch import Tensor
 
 from . import launch, tables
-from .kernels import COLUMNS
+from .kernels import COLUMNS, select_kernel
 from .products import resize_kernel
 from .tables import Blocks, ScalingTable
 from .weights import bits_kernel, blocks_kernel
@@ -41,29 +41,33 @@ def resize(
     images: Sequence[Tensor],
     down: Axes,
     across: Axes,
-    columns_first: np.ndarray,
+    swap: np.ndarray,
     filter_: Filter,
     bits: int | None,
     scaling: ScalingTable | None,
     out: Tensor,
 ) -> None:
-    """``images``, uint8 ``[C, H, W]`` of one device, each into its ``out[i]`` ``[C, h, w]``.
+    """``images`` ``[C, H, W]`` of one device, each into its ``out[i]`` ``[C, h, w]``.
 
-    ``columns_first``: of each image, whether the height is resampled first; ``bits``: fraction bits
-    of the weights, ``None``: see ``bits_kernel``.
+    uint8, or floats of up to 32 bits. ``swap``, bool ``[images, 1]``: whether the height is
+    resampled first; ``bits``: fraction bits of the weights of uint8, ``None``: see ``bits_kernel``.
     """
-    swap = columns_first[:, None]
     first, second = _chosen(swap, down, across), _chosen(swap, across, down)
-    x, addresses = images[0], np.array([[image.data_ptr()] for image in images])
-    strides = np.array([image.stride() for image in images])
+    x, whole = images[0], images[0].dtype == torch.uint8
+    addresses, strides = _places(images)
     packed = not swap.any() and (strides[:, 2] == 1).all()
     aligns = 1, 1
     if packed:  # as ``launch.align`` has it, of all images
         apart = np.stack([np.full(len(images), len(x)), down.whole[:, 0]], 1) > 1
-        units = addresses, across.whole[:, 0], np.where(apart, strides[:, :2], 0)
+        units = across.whole[:, 0], np.where(apart, strides[:, :2], 0)
+        units = addresses, *(x.itemsize * part for part in units)
         unit = np.gcd.reduce(np.concatenate([part.ravel() for part in units]))
-        aligns = launch.divisor(int(unit), (16, 4), 1), 1
-    *outputs, chunk = tables.DOWN if _scales(first).mean() > 1 else tables.UP
+        aligns = launch.divisor(int(unit), (16, 4), x.itemsize), 1
+    *outputs, chunk = tables.LIST_TILES[x.itemsize][0 if _scales(first).mean() > 1 else 1]
+    warps = launch.warps(*outputs, x.itemsize)
+    if not packed:  # strides of each image take registers, with which the sums fit these
+        warps = 4 if x.itemsize == 4 else 8
+    kinds = [(torch.int8, 3)] * 2 if whole else [launch.LIMBS[x.dtype], launch.LIMBS[torch.float32]]
     n_out = [int(axes.whole[:, 1].max()) for axes in (first, second)]
     blocks = [triton.cdiv(n, size) for n, size in zip(n_out, outputs, strict=True)]
     ours = np.array([[out.stride(3), out.stride(2)]])
@@ -77,44 +81,86 @@ def resize(
     kernel = np.array([filter_.radius, *np.ravel(filter_.parameters), 0.0, 0.0])
     table, *described, kernel = _on_device((*parts, kernel), out.device)
     with launch.on(out.device):
-        one, two = (
+        (one, taps_1), (two, taps_2) = (
             _bands(
-                whole, edges, kernel, table[COLUMNS.value - last :], filter_, bits is None,
-                n, size, _width(axes, size, align, chunk, filter_), chunk, align,
+                axes, sizes, edges, kernel, table[COLUMNS.value - last :], filter_,
+                whole and bits is None, n, size, chunk, align, *kind,
             )
-            for axes, n, size, align, whole, edges, last in zip(
-                (first, second), blocks, outputs, aligns, described[:2], described[2:], (2, 1),
-                strict=True,
+            for axes, n, size, align, kind, sizes, edges, last in zip(
+                (first, second), blocks, outputs, aligns, kinds, described[:2], described[2:],
+                (2, 1), strict=True,
             )
         )  # fmt: skip
         resize_kernel[(len(images) * len(x) * blocks[0] * blocks[1],)](
-            x, out, one.window, one.weight, one.bias, None, None, None,
-            two.window, two.weight, two.bias, None, None, None,
+            x, out, *one, *taps_1, *two, *taps_2,
             None, None, launch.scaling_ptr(scaling, out.device), table, len(x), *blocks,
-            1, 1, one.weight.shape[3], 1, 0, 1, 1, two.weight.shape[3], 1, 0,
-            0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
-            LIMBS_1=3, OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],
-            LIMBS_2=3, OUTPUTS_2=outputs[1], CHUNK_2=chunk, ALIGN_2=1,
+            1, 1, one.weight.shape[3], _taps(taps_1), 0, 1, 1, two.weight.shape[3], _taps(taps_2),
+            0, 0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
+            LIMBS_1=kinds[0][1], OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],
+            LIMBS_2=kinds[1][1], OUTPUTS_2=outputs[1], CHUNK_2=chunk, ALIGN_2=1,
             IMAGE=launch.image_type(scaling), PACKED=bool(packed), enable_fp_fusion=False,
-            num_warps=launch.warps(*outputs, 1),
+            num_warps=warps,
         )  # fmt: skip
 
 
+def select(
+    images: Sequence[Tensor],
+    rows: np.ndarray,
+    columns: np.ndarray,
+    scaling: ScalingTable | None,
+    out: Tensor,
+) -> None:
+    """``images`` ``[C, H, W]`` of one device, of each its pixels at ``rows`` and ``columns``.
+
+    int64 ``[images, h]`` and ``[images, w]``; otherwise as ``launch.select``.
+    """
+    x, (height, width) = images[0], out.shape[2:]
+    parts = np.concatenate(_places(images), 1), rows, columns
+    table, rows, columns = _on_device(parts, out.device)
+    with launch.on(out.device):
+        select_kernel[(launch.programs(out, height, 4, width, 128),)](
+            x, out, None, None, rows, columns, launch.scaling_ptr(scaling, out.device), table,
+            len(x), height, width, 0, 1, 1, 1, *out.stride(),
+            HEIGHT=4, WIDTH=128, IMAGE=launch.image_type(scaling), enable_fp_fusion=False,
+        )  # fmt: skip
+
+
+def _places(images: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses ``[images, 1]`` and strides ``[images, 3]``."""
+    addresses = np.array([[image.data_ptr()] for image in images])
+    return addresses, np.array([image.stride() for image in images])
+
+
 def _bands(
-    whole: Tensor, edges: Tensor, kernel: Tensor, bits: Tensor, filter_: Filter, find_bits: bool,
-    blocks: int, outputs: int, width: int, chunk: int, align: int,
-) -> Blocks:  # fmt: skip
-    """Those of an axis of every image, by ``blocks_kernel``, after ``bits_kernel`` if need be."""
-    images, kind = len(whole) // 4, {"FORM": filter_.form, "ANTIALIAS": filter_.antialias}
-    made = tables.empty_blocks(images * blocks, outputs, width, whole.device)
-    described = whole, edges, kernel, bits
+    axes: Axes, sizes: Tensor, edges: Tensor, kernel: Tensor, bits: Tensor, filter_: Filter,
+    find_bits: bool, blocks: int, outputs: int, chunk: int, align: int, dtype: torch.dtype,
+    limbs: int,
+) -> tuple[Blocks, tuple[Tensor | None, ...]]:  # fmt: skip
+    """Those of an axis of every image, by ``blocks_kernel``, after ``bits_kernel`` if need be.
+
+    And tap by tap, for tiles of floats that are not finite.
+    """
+    images, kind = len(axes.whole), {"FORM": filter_.form, "ANTIALIAS": filter_.antialias}
+    width = triton.cdiv(_longest(axes, outputs, filter_) + align, chunk) * chunk
+    made = tables.empty_blocks(images * blocks, outputs, width, dtype, limbs, sizes.device)
+    taps = (None,) * 3
+    if made.bias is None:
+        count, rows = _longest(axes, 1, filter_), images * blocks * outputs
+        places = (torch.empty(rows, dtype=torch.int64, device=sizes.device) for _ in range(2))
+        taps = *places, torch.empty(rows, count, device=sizes.device)
+    described = sizes, edges, kernel, bits
     if find_bits:
         bits_kernel[(images,)](*described, **kind, OUTPUTS=128, enable_fp_fusion=False)
     blocks_kernel[(images * blocks,)](
-        *described, made.window, made.weight, made.bias, blocks, width, **kind,
-        LIMBS=3, OUTPUTS=outputs, CHUNK=chunk, ALIGN=align, enable_fp_fusion=False,
+        *described, *made, *taps, blocks, width, _taps(taps), align, chunk, **kind,
+        LIMBS=limbs, OUTPUTS=outputs, enable_fp_fusion=False,
     )  # fmt: skip
-    return made
+    return made, taps
+
+
+def _taps(taps: tuple[Tensor | None, ...]) -> int:
+    """Of each output there is place for."""
+    return 1 if taps[-1] is None else taps[-1].shape[1]
 
 
 def _chosen(swap: np.ndarray, if_so: Axes, else_: Axes) -> Axes:
@@ -125,12 +171,12 @@ def _scales(axes: Axes) -> np.ndarray:
     return (axes.edges[:, 1] - axes.edges[:, 0]) / axes.whole[:, 1]
 
 
-def _width(axes: Axes, outputs: int, align: int, chunk: int, filter_: Filter) -> int:
-    """No less than any block's window is long."""
+def _longest(axes: Axes, outputs: int, filter_: Filter) -> int:
+    """No fewer pixels than any window of so many outputs has."""
     scale, (n_in, n_out) = _scales(axes), axes.whole[:, :2].T
     support = filter_.radius * (np.maximum(scale, 1) if filter_.antialias else 1)
     longest = (np.minimum(outputs, n_out) - 1) * scale + 2 * support + 2
-    return triton.cdiv(math.ceil(np.minimum(longest, n_in).max()) + align, chunk) * chunk
+    return math.ceil(np.minimum(longest, n_in).max())
 
 
 def _on_device(parts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:

@@ -21,8 +21,8 @@ at once. With larger ones registers run out."""
 SOURCE_TILES = (*TILES[1][:2], TILES[1][3])
 """Those for bytes of which something is made where they are read, which takes registers too."""
 
-DOWN, UP = TILES[1][0], TILES[1][2]
-"""Tiles for uint8 images of different sizes, by whether most become smaller."""
+LIST_TILES = {pixel: (tiles[0], tiles[1 if pixel == 4 else 2]) for pixel, tiles in TILES.items()}
+"""Those for images of different sizes of which most become smaller, and for others."""
 
 BLOCKS = (16, 64)
 """Outputs of a block, where one axis is resampled."""
@@ -134,11 +134,14 @@ Source = Frame | str | None
 """What is made of pixels where they are read: RGB of luma, or ``ALPHA``."""
 
 
-def empty_blocks(count: int, outputs: int, width: int, device: torch.device) -> Blocks:
-    """Place for so many blocks of fixed-point weights, of three digits."""
-    window = torch.empty(count, 2, dtype=torch.int32, device=device)
-    weight = torch.empty(count, 3, outputs, width, dtype=torch.int8, device=device)
-    return Blocks(window, weight, torch.empty(count, outputs, dtype=torch.int32, device=device))
+def empty_blocks(
+    count: int, outputs: int, width: int, dtype: torch.dtype, limbs: int, device: torch.device
+) -> Blocks:
+    """Place for so many blocks with ``limbs`` of ``dtype``."""
+    new = partial(torch.empty, device=device)
+    bias = new(count, outputs, dtype=torch.int32) if dtype == torch.int8 else None
+    weight = new(count, limbs, outputs, width, dtype=dtype)
+    return Blocks(new(count, 2, dtype=torch.int32), weight, bias)
 
 
 @lru_cache(maxsize=512)
@@ -268,14 +271,13 @@ def tile(
     ``lines``: of a plane's pixels, which ``first`` resamples. Otherwise as ``block``.
     """
 
-    def apart(weighing: Weighing, align: int, n: int) -> float:
-        arguments = align, pixel, planes * n, processors
+    def apart(weighing: Weighing, align: int, size: int, n: int) -> float:
+        arguments = align, size, planes * n, processors
         return _cost(weighing, block(weighing, *arguments), *arguments)
 
-    if pixel == 2:  # two launches of ``weigh_kernel``, as between them are float32
-        two = _cost_in_order(first, second, 4, planes, lines, processors)
-    else:
-        two = apart(first, aligns[0], lines) + apart(second, aligns[1], len(first.start))
+    between = max(pixel, 4) if pixel > 1 else 1  # halves are float32 there
+    two = apart(first, aligns[0], pixel, lines)
+    two += apart(second, aligns[1], between, len(first.start))
     costs = [_cost_of_both(first, second, t, aligns, pixel, planes, processors) for t in tiles]
     return tiles[np.argmin(costs)] if two + LAUNCH > MARGIN * min(costs) else None
 

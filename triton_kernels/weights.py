@@ -120,11 +120,21 @@ def _store_digits(place_ptr, weight, limb_stride, LIMBS: tl.constexpr):
 
 
 @triton.jit
+def _store_limbs(place_ptr, weight, limb_stride, LIMBS: tl.constexpr):
+    """float32 weights as a sum of shorter floats, the largest first."""
+    for _ in tl.static_range(LIMBS):
+        limb = weight.to(place_ptr.dtype.element_ty)
+        tl.store(place_ptr, limb)
+        weight -= limb.to(tl.float32)
+        place_ptr += limb_stride
+
+
+@triton.jit
 def _footprints(
     axis_ptr, edge_ptr, filter_ptr, image, j, FORM: tl.constexpr, ANTIALIAS: tl.constexpr
 ):  # fmt: skip
-    """Of outputs ``j``: first pixel and the one past the last, centre, sum and largest of the
-    weights, all in ``[outputs]``; then what distances are multiplied with.
+    """Of outputs ``j``: first pixel with a weight and the one past the last, centre, sum and
+    largest of the weights, all in ``[outputs]``; then what distances are multiplied with.
 
     Arguments as of ``blocks_kernel``.
     """
@@ -143,12 +153,16 @@ def _footprints(
     first = tl.where(copies != 0, pixel, first)
     stop = tl.where(valid, tl.where(copies != 0, pixel + 1, stop), first)
     total, largest = centre * 0, centre * 0
+    begin, end = stop, first
     for k in range(tl.max(stop - first, 0)):
         at = first + k
         weight = _filter((at.to(tl.float64) - centre + 0.5) * inverse, filter_ptr, FORM)
         weight = tl.where(at < stop, weight, 0.0)
         total, largest = total + weight, tl.maximum(largest, weight)
-    return first, stop, centre, tl.where(total == 0, 1.0, total), largest, inverse
+        begin = tl.where(weight != 0, tl.minimum(begin, at), begin)
+        end = tl.where(weight != 0, at + 1, end)
+    end = tl.maximum(begin, end)
+    return begin, end, centre, tl.where(total == 0, 1.0, total), largest, inverse
 
 
 @triton.jit(do_not_specialize_on_alignment=["bits_ptr"])
@@ -177,14 +191,18 @@ def bits_kernel(
     tl.store(bits_ptr + COLUMNS * image, bits)
 
 
-@triton.jit(do_not_specialize=["blocks"], do_not_specialize_on_alignment=["bits_ptr"])
+@triton.jit(
+    do_not_specialize=["blocks", "taps", "align", "chunk"],
+    do_not_specialize_on_alignment=["bits_ptr"],
+)
 def blocks_kernel(
     axis_ptr, edge_ptr, filter_ptr, bits_ptr, window_ptr, weight_ptr, bias_ptr,
-    blocks, width,
-    FORM: tl.constexpr, ANTIALIAS: tl.constexpr,
-    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, ALIGN: tl.constexpr,
+    tap_start_ptr, tap_count_ptr, tap_weight_ptr, blocks, width, taps, align, chunk,
+    FORM: tl.constexpr, ANTIALIAS: tl.constexpr, LIMBS: tl.constexpr, OUTPUTS: tl.constexpr,
 ):  # fmt: skip
-    """Fixed-point bands of an axis of every image, as blocks: see ``multiply_kernel``.
+    """Bands of an axis of every image, as blocks: see ``multiply_kernel``.
+
+    In fixed point, or in float32 where there is no ``bias_ptr``, and then also tap by tap.
 
     Args:
         axis_ptr: int64 ``[images, 4]``: lengths of the axis before and after, whether outputs are
@@ -192,12 +210,15 @@ def blocks_kernel(
         edge_ptr: float64 ``[images, 2]``: lower and upper edge of what is resampled, in pixels.
         filter_ptr: float64 ``[3]`` or more: radius and parameters of the filter.
         bits_ptr: int64 ``[images, COLUMNS]``, the first of which counts: fraction bits of the
-            weights.
-        window_ptr, weight_ptr, bias_ptr: written, for each image ``blocks`` of ``width``; int32,
-            int8 and int32.
+            weights in fixed point.
+        window_ptr, weight_ptr, bias_ptr: written, for each image ``blocks`` of ``width``.
+        tap_start_ptr, tap_count_ptr, tap_weight_ptr: written, for each image ``blocks * OUTPUTS``
+            outputs of ``taps``; ``None`` in fixed point.
+        align, chunk: divide the places where windows begin, and their lengths.
         FORM: of the filter: see ``_filter``.
         ANTIALIAS: whether it is widened by the scale.
     """
+    whole: tl.constexpr = bias_ptr is not None
     program = tl.program_id(0)
     image, block = program // blocks, program % blocks
     first, stop, centre, total, _, inverse = _footprints(
@@ -205,28 +226,40 @@ def blocks_kernel(
         FORM, ANTIALIAS,
     )  # fmt: skip
     begin = tl.min(tl.where(stop > first, first, 1 << 62), 0)
-    begin = tl.minimum(begin, tl.load(axis_ptr + 4 * image)) // ALIGN * ALIGN
+    begin = tl.minimum(begin, tl.load(axis_ptr + 4 * image)) // align * align
     length = tl.max(tl.where(stop > first, stop, begin), 0) - begin
-    length = (length + CHUNK - 1) // CHUNK * CHUNK
+    length = (length + chunk - 1) // chunk * chunk
     window_ptr += 2 * program
     tl.store(window_ptr, begin.to(tl.int32))
     tl.store(window_ptr + 1, length.to(tl.int32))
     weight_ptr += program.to(tl.int64) * LIMBS * OUTPUTS * width
     rows = tl.arange(0, OUTPUTS)
-    bits = tl.load(bits_ptr + COLUMNS * image).to(tl.int32)
-    one = (1 << bits).to(tl.float64)
-    sums = tl.zeros((OUTPUTS,), tl.int32)
+    if whole:
+        bits = tl.load(bits_ptr + COLUMNS * image).to(tl.int32)
+        one = (1 << bits).to(tl.float64)
+        sums = tl.zeros((OUTPUTS,), tl.int32)
+    else:
+        output = program.to(tl.int64) * OUTPUTS + rows
+        tl.store(tap_start_ptr + output, first)
+        tl.store(tap_count_ptr + output, stop - first)
+        tap_weight_ptr += (output * taps - first)[:, None]
     for column in range(0, length, STEP):
         columns = column + tl.arange(0, STEP)
         at = begin + columns
         used = (at[None, :] >= first[:, None]) & (at[None, :] < stop[:, None])
         distance = (at.to(tl.float64)[None, :] - centre[:, None] + 0.5) * inverse
         weight = _filter(distance, filter_ptr, FORM) / total[:, None]
-        weight *= one
-        weight = tl.where(used, tl.where(weight < 0, weight - 0.5, weight + 0.5), 0.0)
-        whole = weight.to(tl.int32)
-        sums += tl.sum(whole, 1)
         place_ptr = weight_ptr + rows[:, None] * width + columns[None, :]
-        _store_digits(place_ptr, whole, OUTPUTS * width, LIMBS)
-    bias = sums * 128 + (1 << (bits - 1))
-    tl.store(bias_ptr + program * OUTPUTS + rows, bias)
+        if whole:
+            weight *= one
+            weight = tl.where(used, tl.where(weight < 0, weight - 0.5, weight + 0.5), 0.0)
+            fixed = weight.to(tl.int32)
+            sums += tl.sum(fixed, 1)
+            _store_digits(place_ptr, fixed, OUTPUTS * width, LIMBS)
+        else:
+            weight = tl.where(used, weight, 0.0).to(tl.float32)
+            tl.store(tap_weight_ptr + at[None, :], weight, mask=used)
+            _store_limbs(place_ptr, weight, OUTPUTS * width, LIMBS)
+    if whole:
+        bias = sums * 128 + (1 << (bits - 1))
+        tl.store(bias_ptr + program * OUTPUTS + rows, bias)

@@ -33,6 +33,19 @@ def bound(passes, dtype, largest):
     return 2 * taps * torch.finfo(dtype).eps / 2 * np.prod(np.maximum(sums, 1)) * largest
 
 
+def check(result, x, passes):
+    """Bytes are those of the reference; floats of up to 1 are as near as ``bound`` says."""
+    if x.dtype == torch.uint8:
+        assert torch.equal(result, by_reference(x, passes))
+        return
+    exact = by_reference(x.to(torch.float64), passes)
+    # The interpreter cuts bfloat16 off where GPUs round.
+    unit = torch.finfo(x.dtype).eps / (1 if x.dtype == torch.bfloat16 else 2)
+    sums = torch.float64 if x.dtype == torch.float64 else torch.float32
+    allowed = unit * exact.abs() + (1 + unit) * bound(passes, sums, 1)
+    assert ((result.to(torch.float64) - exact).abs() <= allowed).all()
+
+
 def computed(run, x, size, inner):
     """The result of a program in memory that shows what is not written."""
     shape = *x.shape[:2], *size

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from engines import bound, by_reference, computed
+from engines import bound, by_reference, check, computed
 
 from torchresample import gpu
 from torchresample.ops import planned_passes
@@ -44,17 +44,6 @@ def weighings(passes, dtype):
     return [taken.weighing for taken in step.args]
 
 
-def check(result, x, passes):
-    if x.dtype == torch.uint8:
-        assert torch.equal(result, by_reference(x, passes))
-        return
-    exact = by_reference(x.to(torch.float64), passes)
-    # The interpreter cuts bfloat16 off where GPUs round.
-    unit = torch.finfo(x.dtype).eps / (1 if x.dtype == torch.bfloat16 else 2)
-    allowed = unit * exact.abs() + (1 + unit) * bound(passes, torch.float32, 1)
-    assert ((result.to(torch.float64) - exact).abs() <= allowed).all()
-
-
 @pytest.mark.parametrize(
     ("dtype", "tile"), [(dtype, tile) for dtype in DTYPES for tile in tables.TILES[dtype.itemsize]]
 )
@@ -84,9 +73,10 @@ def test_one_axis(rng, monkeypatch, dtype, name, outputs):
 
 
 def test_two_launches(rng, monkeypatch):
-    """Where they cost less."""
+    """Where they cost less, of the matrix units too."""
     monkeypatch.setattr(tables, "tile", lambda *_: None)
-    monkeypatch.setattr(launch, "resize_kernel", None)
+    for other in ("resize_kernel", "weigh_kernel", "weigh_both_kernel"):
+        monkeypatch.setattr(launch, other, None)
     for dtype in DTYPES:
         passes = planned("down", "pillow", dtype)
         x = image(rng, "down", dtype)
@@ -130,7 +120,7 @@ def test_cut_off_once_a_chunk(rng, size, size_out):
     assert (exact - out).mean().abs() < sum(chunks) * torch.finfo(torch.float32).eps / 2
 
 
-def _tile(size, size_out, planes, dtype=torch.uint8):
+def _tile(size, size_out, planes, dtype):
     options = "lanczos3", "pillow", True, "renormalize", None, None, False, False
     first, second = weighings(planned_passes(size, size_out, *options, dtype, 3), dtype)
     pixel = dtype.itemsize
@@ -138,19 +128,14 @@ def _tile(size, size_out, planes, dtype=torch.uint8):
     return tables.tile(first, second, tables.TILES[pixel], aligns, pixel, planes, size[0], 132)
 
 
-def test_cost():
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cost(dtype):
     """Two launches where one would leave processors without work, or read much twice."""
-    assert _tile((6000, 6000), (32, 32), 3) is None
+    assert _tile((6000, 6000), (32, 32), 3, dtype) is None
     for size in ((1080, 1920), (375, 500), (256, 256)):
-        assert _tile(size, (224, 224), 192) is not None
-    assert _tile((224, 224), (448, 448), 768) == (64, 64, 64)
-
-
-def test_cost_of_halves():
-    """Two launches of theirs would be off the matrix units, and cost more than those of bytes."""
-    assert _tile((4000, 4000), (100, 100), 3) is None
-    assert _tile((4000, 4000), (100, 100), 3, torch.float16) is not None
-    assert _tile((6000, 6000), (32, 32), 3, torch.float16) is None
+        assert _tile(size, (224, 224), 192, dtype) is not None
+    across, down, _ = _tile((224, 224), (448, 448), 768, dtype)
+    assert (across, down) == tables.TILES[dtype.itemsize][-1][:2]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """Images of different sizes in one launch, with bands made by the kernel."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from engines import METHODS, bound
+from engines import METHODS, bound, by_reference, check
 
 import torchresample as tr
 from torchresample import batch, ops
 from torchresample.bands import Axis, filter_band
 from torchresample.filters import FILTERS
+from torchresample.gpu import SINGLE
 from torchresample.ops import planned_passes
 from torchresample.profiles import PROFILES
 from torchresample.triton_kernels import launch, ragged, tables, weights
@@ -21,13 +24,13 @@ SIZES = ((30, 41), (9, 100), (120, 11), (24, 31), (1, 1), (48, 16), (24, 64), (7
 def on_kernels(monkeypatch, poisoned):
     """``resize_batch`` by kernels, in memory that shows what is unwritten; whether all at once."""
     launches = []
-    plain = ragged.resize
 
-    def noted(*arguments):
+    def noted(plain, *arguments):
         launches.append(len(arguments[0]))
         plain(*arguments)
 
-    monkeypatch.setattr(ragged, "resize", noted)
+    for name in ("resize", "select"):
+        monkeypatch.setattr(ragged, name, partial(noted, getattr(ragged, name)))
 
     def resize_batch(*arguments, **options):
         launches.clear()
@@ -41,6 +44,16 @@ def on_kernels(monkeypatch, poisoned):
 
 def images(rng, sizes=SIZES, channels=2):
     return [torch.from_numpy(rng.integers(0, 256, (channels, *s), dtype=np.uint8)) for s in sizes]
+
+
+def floats(rng, dtype, sizes=SIZES):
+    """From 0 to 1, as ``bound`` wants them."""
+    return [(image.double() / 255).to(dtype) for image in images(rng, sizes)]
+
+
+def planned(image, size, method, like, box=None, flip=False):
+    options = method, like, True, PROFILES[like].boundary, box, None, flip, False
+    return planned_passes(tuple(image.shape[1:]), size, *options, image.dtype, len(image))
 
 
 def random_boxes(rng, sizes):
@@ -74,17 +87,95 @@ def check_together(rng, on_kernels, like, method, antialias):
         assert together
 
 
+@pytest.mark.parametrize("method", SERVED)
+def test_methods_of_floats(rng, on_kernels, method):
+    check_floats(rng, on_kernels, "pillow", method, torch.float32, "as they are", (24, 31))
+
+
+@pytest.mark.parametrize("dtype", SINGLE)
+@pytest.mark.parametrize(("like", "size"), [("pillow", (24, 31)), ("torch", (65, 90))])
+@pytest.mark.parametrize("kind", ["aligned", "words", "channels_last", "strided"])
+def test_memory_of_floats(rng, on_kernels, kind, size, like, dtype):
+    check_floats(rng, on_kernels, like, "bicubic", dtype, kind, size)
+
+
+def check_floats(rng, on_kernels, like, method, dtype, kind, size):
+    sizes = sizes_of(kind)
+    x, flips = laid_out(floats(rng, dtype, sizes), kind), [i % 2 == 0 for i in range(len(sizes))]
+    boxes = random_boxes(rng, sizes)
+    boxes[0] = None
+    if kind == "strided":  # every other row
+        boxes = [None] * len(sizes)
+    options = {"like": like, "boxes": boxes, "flips": flips}
+    result, together = on_kernels(x, size, method, **options)
+    assert together
+    for image, box, flip, out in zip(x, boxes, flips, result, strict=True):
+        check(out, image, planned(image, size, method, like, box, flip))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("dtype", SINGLE)
+def test_infinities_stay_within_their_taps(rng, on_kernels, dtype):
+    x = floats(rng, dtype)
+    for image in x:
+        image[0, 0, -1], image[1, -1, 0] = torch.inf, torch.nan
+    x[0][1, 4, 20], x[2][0, 7, 3] = -torch.inf, torch.nan
+    flips = [i % 2 == 0 for i in range(len(x))]
+    for method in ("bilinear", "lanczos3"):
+        result, together = on_kernels(x, (24, 31), method, flips=flips)
+        assert together
+        for image, flip, out in zip(x, flips, result, strict=True):
+            passes = planned(image, (24, 31), method, "pillow", None, flip)
+            exact = by_reference(image.double(), passes)
+            finite = exact.isfinite()
+            assert not finite.all()
+            assert torch.equal(out.isfinite(), finite)
+            torch.testing.assert_close(out[~finite], exact[~finite].to(dtype), equal_nan=True)
+            unit = torch.finfo(dtype).eps * exact[finite].abs()
+            allowed = unit + 2 * bound(passes, torch.float32, 1)
+            assert ((out[finite].double() - exact[finite]).abs() <= allowed).all()
+
+
+@pytest.mark.parametrize(
+    ("like", "method", "dtype"),
+    [
+        (like, method, dtype)
+        for like, profile in PROFILES.items()
+        for method in profile.nearest
+        for dtype in (torch.uint8, torch.uint16, torch.float16, torch.int64, torch.float64)
+        if like != "pillow12" and not profile.wraps(dtype)  # the first is "pillow"
+    ],
+)
+def test_nearest(rng, on_kernels, like, method, dtype):
+    flips, size = [True, False, False, True], (int(rng.integers(1, 70)), int(rng.integers(40, 90)))
+    sizes = [tuple(rng.integers(1, 120, 2)) for _ in flips]
+    x = [torch.from_numpy(rng.integers(0, 2**15, (2, *s))).to(dtype) for s in sizes]
+    for kind, boxes in (("as they are", None), ("channels_last", random_boxes(rng, sizes))):
+        y = laid_out(x, kind)
+        expected = tr.resize_batch(x, size, method, like=like, flips=flips, boxes=boxes)
+        result, together = on_kernels(y, size, method, like=like, flips=flips, boxes=boxes)
+        assert together
+        assert torch.equal(result, expected)
+
+
+def sizes_of(kind):
+    step = {"aligned": 16, "words": 4}.get(kind, 1)
+    return [(h, -(-w // step) * step) for h, w in SIZES if h <= 48 or step == 1]
+
+
+def laid_out(x, kind):
+    if kind == "channels_last":
+        return [image[None].contiguous(memory_format=torch.channels_last)[0] for image in x]
+    if kind == "strided":
+        return [image.transpose(1, 2).contiguous().transpose(1, 2)[:, ::2] for image in x]
+    return x
+
+
 @pytest.mark.parametrize("like", ["pillow", "pillow12", "torch"])
 @pytest.mark.parametrize("size", [(24, 31), (1, 1), (90, 7), (65, 130)])
 @pytest.mark.parametrize("kind", ["aligned", "words", "channels_last", "strided"])
 def test_memory(rng, on_kernels, kind, size, like):
-    step = {"aligned": 16, "words": 4}.get(kind, 1)
-    sizes = [(h, -(-w // step) * step) for h, w in SIZES if h <= 48 or step == 1]
-    x = images(rng, sizes)
-    if kind == "channels_last":
-        x = [image[None].contiguous(memory_format=torch.channels_last)[0] for image in x]
-    if kind == "strided":
-        x = [image.transpose(1, 2).contiguous().transpose(1, 2)[:, ::2] for image in x]
+    x = laid_out(images(rng, sizes_of(kind)), kind)
     options = {"like": like, "layout": torch.channels_last}
     expected = tr.resize_batch(x, size, "bicubic", **options)
     result, together = on_kernels(x, size, "bicubic", **options)
@@ -127,11 +218,9 @@ def test_every_method(rng, on_kernels, like, method, antialias, dtype):
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        *(("nearest", {}), ("area", {})),
-        *(
-            ("bicubic", {"boundary": "reflect"}),
-            ("bilinear", {"like": "torch", "antialias": False}),
-        ),
+        ("area", {}),
+        ("bicubic", {"boundary": "reflect"}),
+        ("bilinear", {"like": "torch", "antialias": False}),
         ("bilinear", {"like": "skimage"}),
     ],
 )
@@ -162,8 +251,8 @@ def test_weights(rng, method, antialias):
         torch.tensor([filter_.radius, *np.ravel(parameters), 0.0, 0.0], dtype=torch.float64),
         torch.full((count, weights.COLUMNS.value), bits), window, weight,
         torch.empty(count * blocks, outputs, dtype=torch.int32),
-        blocks, width, FORM=form, ANTIALIAS=antialias,
-        LIMBS=digits, OUTPUTS=outputs, CHUNK=chunk, ALIGN=1,
+        None, None, None, blocks, width, 1, 1, chunk,
+        FORM=form, ANTIALIAS=antialias, LIMBS=digits, OUTPUTS=outputs,
     )  # fmt: skip
     for i in range(count):
         one = Axis(int(n_in[i]), n_out, float(axis.lo[i]), float(axis.hi[i]))
@@ -200,7 +289,7 @@ def test_bands_take_what_images_have(rng, on_kernels, monkeypatch, sizes, size):
     assert together
     assert torch.equal(batch, tr.resize_batch(some, size, "lanczos3"))
     # Rounded up to whole chunks, from a multiple of 16 on.
-    assert max(widths) <= max(map(max, sizes)) + tables.DOWN[2] + 16
+    assert max(widths) <= max(map(max, sizes)) + tables.LIST_TILES[1][0][2] + 16
 
 
 @pytest.mark.parametrize("width", [48, 20, 30])

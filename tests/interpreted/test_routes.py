@@ -99,6 +99,33 @@ def test_random_crops(rng, request, flip):
     assert kernels == 3 * ["blocks_kernel", "blocks_kernel", "resize_kernel"]
 
 
+@pytest.mark.parametrize("scaling", [{}, {"dtype": torch.float16, "mean": [0.5], "std": [0.2]}])
+def test_random_crops_of_floats(rng, request, scaling):
+    crop, x = tr.RandomResizedCrop(16, **scaling), image(rng, torch.float32, (2, 3, 40, 52))
+    torch.manual_seed(0)
+    expected = [crop(x) for _ in range(3)]
+    kernels = request.getfixturevalue("kernels")
+    torch.manual_seed(0)
+    for one in expected:
+        # Some 30 taps at most; by 0.2 and to 16 bits.
+        unit = torch.finfo(one.dtype).eps
+        torch.testing.assert_close(crop(x), one, rtol=unit, atol=max(unit, 60 * 2.0**-24 / 0.2))
+    assert kernels == 3 * ["blocks_kernel", "blocks_kernel", "resize_kernel"]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float64])
+def test_random_crops_of_masks(rng, request, dtype):
+    crop = tr.RandomResizedCrop(16, method="nearest")
+    x = image(rng, shape=(2, 1, 40, 52)).to(dtype)
+    torch.manual_seed(0)
+    expected = [crop(x) for _ in range(3)]
+    kernels = request.getfixturevalue("kernels")
+    torch.manual_seed(0)
+    for one in expected:
+        assert torch.equal(crop(x), one)
+    assert kernels == 3 * ["select_kernel"]
+
+
 def test_gradients(rng, kernels):
     x = image(rng, torch.float32).requires_grad_()
     y = tr.resize(x, (17, 19), "bicubic")
@@ -132,7 +159,10 @@ def test_batches_of_any_sizes(rng, request):
     expected = tr.resize_batch(images, (17, 19), "lanczos3", **options)
     kernels = request.getfixturevalue("kernels")
     assert torch.equal(tr.resize_batch(images, (17, 19), "lanczos3", **options), expected)
-    assert kernels == ["blocks_kernel", "blocks_kernel", "resize_kernel"]
+    tr.resize_batch([x.half() for x in images], (17, 19), "lanczos3", **options)
+    tr.resize_batch([x.long() for x in images], (17, 19), "nearest")
+    bands_made = ["blocks_kernel", "blocks_kernel", "resize_kernel"]
+    assert kernels == [*bands_made, *bands_made, "select_kernel"]
 
 
 def test_values_that_memory_does_not_hold(kernels):
@@ -144,7 +174,8 @@ def test_values_that_memory_does_not_hold(kernels):
     zeros = torch._efficientzerotensor(3, 5, 5)
     assert not tr.resize(zeros, (4, 7)).any()
     batch = tr.resize_batch([z, zeros[:, :2]], (4, 7))
-    assert torch.equal(batch[0], tr.resize(z, (4, 7)))
+    torch.testing.assert_close(batch[0], tr.resize(z, (4, 7)))
+    assert not batch[1].any()
 
 
 def test_default_device(rng, kernels):

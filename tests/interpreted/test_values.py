@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from engines import METHODS, bound, by_reference, computed
+from engines import METHODS, bound, by_reference, check, computed
 
 from torchresample import cpu, gpu
 from torchresample.bands import BOUNDARIES
@@ -52,6 +52,18 @@ def test_passes(rng, monkeypatch, like, method, antialias, dtype, case):
         assert torch.equal(result, expected)
         return
     assert (result - expected).abs().max() <= bound(passes, dtype, 255)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(5, 30), (9, 30), (5, 12), (40, 31)])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_boundaries(rng, boundary, size, dtype):
+    """And those that take a gather of the extended image first."""
+    options = "lanczos3", "pillow", True, boundary, (0.5, 0.0, 12.0, 9.0), None, True, False
+    passes = planned_passes((9, 12), size, *options, dtype, 2)
+    x = torch.from_numpy(rng.integers(0, 256, (1, 2, 9, 12), dtype=np.uint8))
+    x = x if dtype == torch.uint8 else (x.double() / 255).to(dtype)
+    check(computed(gpu.program(passes, dtype), x, size, False), x, passes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
