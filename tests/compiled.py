@@ -169,7 +169,7 @@ def _every_method():
                     _scale(like, method, antialias, dtype, scaled)
         for boundary in profile.boundaries[1:]:
             for dtype in (torch.uint8, *FLOATS):
-                resize(like, "bilinear", True, dtype, boundary=boundary)
+                resize(like, "bilinear", True, dtype, (*SIZES, ((20, 30), (1, 1))), boundary)
             for dtype in FLOATS:
                 resize(like, "bilinear", True, dtype, boundary=boundary, back=True)
 

@@ -81,7 +81,8 @@ def resize_batch(
     options = method, like, smooth, boundary or PROFILES[like].boundary
     scaling = None if dtype is None else scaling
     moving = any(piece is not None for piece in pieces)
-    if moving or PROFILES[like].wraps(images[0].dtype) or not all(map(is_plain, images)):
+    wraps = PROFILES[like].wraps(images[0].dtype) and method not in PROFILES[like].nearest
+    if moving or wraps or not all(map(is_plain, images)):
         parts = [
             resample_box(image, new_size, *options, *rest)
             for image, *rest in zip(images, corners, flips, pieces, strict=True)

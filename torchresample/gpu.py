@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from torchresample import cpu, light
-from torchresample.bands import kept
+from torchresample.bands import Band, kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 if TYPE_CHECKING:
@@ -221,12 +221,28 @@ def _weighings(
     if step.sums == "floor16":
         options["cut"] = 16
     place = torch.from_numpy(band.start + lead), torch.from_numpy(count)
-    gather = None if band.gather is None else torch.from_numpy(band.gather)
     weighing = Weighing(step.dim, *place, torch.from_numpy(dense).to(sums), None, **options)
-    if not weighing.multiplies(dtype):
-        gather, weighing = None, replace(weighing, index=gather)
+    gather = None
+    if band.gather is not None:
+        gather = _gathered_first(weighing, band, dtype)
+        if gather is None:
+            weighing = replace(weighing, index=torch.from_numpy(band.gather))
+        else:
+            weighing = replace(weighing, start=weighing.start - weighing.start.min())
     folds = [] if band.fold is None else [_folded(step, sums)]
     return gather, [weighing, *folds], store, limits
+
+
+def _gathered_first(weighing: "Weighing", band: Band, dtype: torch.dtype) -> Tensor | None:
+    """The pixels that a band reads of an extended image, at most twice as many as that has.
+
+    ``None`` where there are more, as such an image would take much memory, and where the matrix
+    units have no arithmetic for the rest.
+    """
+    first, last = int(weighing.start.min()), int((weighing.start + weighing.count).max())
+    if last - first > 2 * band.n_in or not weighing.multiplies(dtype):
+        return None
+    return torch.from_numpy(band.gather[first:last])
 
 
 def _folded(step: Pass, sums: torch.dtype) -> "Weighing":

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from torchresample import cpu, ragged
 from torchresample.checks import check_dense, is_number
 from torchresample.functional import resample_part, resolved
-from torchresample.gpu import SINGLE, scaling_table
+from torchresample.gpu import scaling_table
 from torchresample.ops import engine, fuses_scaling, is_plain, resample_scaled, result_layout
 from torchresample.pil import load, pixels
 from torchresample.profiles import PROFILES
@@ -199,10 +199,12 @@ def _drawn(
     """
     if engine(x) != "gpu" or not x.numel() or x.ndim < 3 or not is_plain(x):
         return None
-    images, options = cpu.as_4d(x).unbind(), (method, like, antialias)
+    images = cpu.as_4d(cpu.materialised(x)).unbind()
+    options = method, like, antialias
     if not ragged.serves(images, *options, PROFILES[like].boundary):
         return None
-    if scaling is not None and scaling.dtype not in (torch.uint8, *SINGLE):
+    scales = scaling is not None and scaling.dtype != torch.uint8
+    if scales and not fuses_scaling(x, scaling.dtype):
         return None
     if scaling is None:
         shape, strides, _ = result_layout(x.shape, x.stride(), size)
@@ -210,7 +212,6 @@ def _drawn(
     else:
         kind = {"dtype": scaling.dtype, "device": x.device, "memory_format": scaling.layout}
         out = torch.empty((len(images), x.shape[-3], *size), **kind)
-    scales = scaling is not None and scaling.dtype != torch.uint8
     table = scaling_table(x.dtype, x.shape[-3], *scaling.pair) if scales else None
     boxes, flips = [None] * len(images), [flip] * len(images)
     ragged.resize_images(images, *options, boxes, flips, table, cpu.as_4d(out))

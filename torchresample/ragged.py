@@ -81,7 +81,12 @@ def _select(
     first, position = images[0], profile.nearest[method]
     options = False, profile.boundary, first.dtype, len(first)
     request = Request(method, profile.methods[method], y, x, *options)
-    rows, columns = (pixel_at(position(request, axis), axis.n_in) for axis in (y, x))
+    rows, columns = (
+        np.where(
+            axis.unchanged, np.arange(axis.n_out), pixel_at(position(request, axis), axis.n_in)
+        )
+        for axis in (y, x)
+    )
     columns = np.where(flips, columns[:, ::-1], columns)
     if scaling is None:  # moved as they are
         word = cpu.WORDS[first.itemsize]

@@ -27,10 +27,6 @@ _TYPES = {
     torch.float64: tl.float64,
 }
 
-# Of a thread, with eight warps. Unless it is told, NVIDIA's assembler may use fewer, so that more
-# threads run at once, and spill the rest. The compiler for AMD has no such option.
-_REGISTERS = {} if torch.version.hip else {"maxnreg": 128}
-
 LIMBS = {
     torch.float16: (torch.float16, 2),
     torch.bfloat16: (torch.bfloat16, 3),
@@ -163,7 +159,7 @@ def weigh_both(
             BETWEEN=_TYPES[between],
             SUMS_2=_TYPES[second.weight.dtype], CUT_2=second.cut, RULE_2=second.rule,
             OUTPUTS=SIDE, TURNED=x.stride(one) < x.stride(two), IMAGE=image_type(scaling),
-            enable_fp_fusion=False, num_warps=8, **_REGISTERS,
+            enable_fp_fusion=False, num_warps=8, **registers(128),
         )  # fmt: skip
     return True
 
@@ -240,6 +236,15 @@ def warps(across: int, down: int, pixel: int, source: Source = None) -> int:
     """With which the sums of such a tile, of pixels of so many bytes, fit the registers."""
     large = across * down >= (2048 if source is None else 1024)
     return 8 if large or pixel > 1 or isinstance(source, Frame) else 4
+
+
+def registers(most: int) -> dict[str, int]:
+    """As an option: how many a thread may have; with eight warps 128, so that two programs fit.
+
+    Unless it is told, NVIDIA's assembler may use fewer, so that more threads run at once, and spill
+    the rest. The compiler for AMD has no such option.
+    """
+    return {} if torch.version.hip else {"maxnreg": most}
 
 
 def align(x: Tensor, axis: int, sizes: tuple[int, ...]) -> int:

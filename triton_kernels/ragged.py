@@ -64,9 +64,6 @@ def resize(
         unit = np.gcd.reduce(np.concatenate([part.ravel() for part in units]))
         aligns = launch.divisor(int(unit), (16, 4), x.itemsize), 1
     *outputs, chunk = tables.LIST_TILES[x.itemsize][0 if _scales(first).mean() > 1 else 1]
-    warps = launch.warps(*outputs, x.itemsize)
-    if not packed:  # strides of each image take registers, with which the sums fit these
-        warps = 4 if x.itemsize == 4 else 8
     kinds = [(torch.int8, 3)] * 2 if whole else [launch.LIMBS[x.dtype], launch.LIMBS[torch.float32]]
     n_out = [int(axes.whole[:, 1].max()) for axes in (first, second)]
     blocks = [triton.cdiv(n, size) for n, size in zip(n_out, outputs, strict=True)]
@@ -99,7 +96,9 @@ def resize(
             LIMBS_1=kinds[0][1], OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=kinds[1][1], OUTPUTS_2=outputs[1], CHUNK_2=chunk, ALIGN_2=1,
             IMAGE=launch.image_type(scaling), PACKED=bool(packed), enable_fp_fusion=False,
-            num_warps=warps,
+            # Strides of each image take registers.
+            num_warps=launch.warps(*outputs, x.itemsize) if packed else 8,
+            **({} if whole else launch.registers(255)),
         )  # fmt: skip
 
 

@@ -275,7 +275,7 @@ def tile(
         arguments = align, size, planes * n, processors
         return _cost(weighing, block(weighing, *arguments), *arguments)
 
-    between = max(pixel, 4) if pixel > 1 else 1  # halves are float32 there
+    between = 4 if pixel > 1 else 1  # as halves are float32 there
     two = apart(first, aligns[0], pixel, lines)
     two += apart(second, aligns[1], between, len(first.start))
     costs = [_cost_of_both(first, second, t, aligns, pixel, planes, processors) for t in tiles]
@@ -292,16 +292,8 @@ def joins(
     """
     (n_1, taps_1), (n_2, taps_2) = first.weight.shape, second.weight.shape
     one = _of_taps(planes, n_1 * n_2, taps_2 * (taps_1 + 1), processors)
-    return one <= _cost_in_order(first, second, between, planes, lines, processors) + LAUNCH
-
-
-def _cost_in_order(
-    first: Weighing, second: Weighing, between: int, planes: int, lines: int, processors: int
-) -> float:
-    """Of two launches of ``weigh_kernel`` without what launching takes; see ``joins``."""
-    (n_1, taps_1), (n_2, taps_2) = first.weight.shape, second.weight.shape
     across = _of_taps(planes, n_1 * lines, taps_1 + 2 * between, processors)
-    return across + _of_taps(planes, n_1 * n_2, taps_2, processors)
+    return one <= across + _of_taps(planes, n_1 * n_2, taps_2, processors) + LAUNCH
 
 
 def _of_taps(planes: int, outputs: int, of_each: int, processors: int) -> float:

@@ -113,6 +113,18 @@ def test_random_crops_of_floats(rng, request, scaling):
     assert kernels == 3 * ["blocks_kernel", "blocks_kernel", "resize_kernel"]
 
 
+def test_random_crops_of_doubles(rng, request):
+    """What has 64 bits is scaled with as many."""
+    crop = tr.RandomResizedCrop(16, method="nearest", mean=[0.5], std=[1e10], dtype=torch.float32)
+    x = image(rng, shape=(3, 40, 52)).double() * 1e39
+    torch.manual_seed(0)
+    expected = crop(x)
+    assert expected.isfinite().all()
+    request.getfixturevalue("kernels")
+    torch.manual_seed(0)
+    assert torch.equal(crop(x), expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.int64, torch.float64])
 def test_random_crops_of_masks(rng, request, dtype):
     crop = tr.RandomResizedCrop(16, method="nearest")
@@ -176,6 +188,13 @@ def test_values_that_memory_does_not_hold(kernels):
     batch = tr.resize_batch([z, zeros[:, :2]], (4, 7))
     torch.testing.assert_close(batch[0], tr.resize(z, (4, 7)))
     assert not batch[1].any()
+    for method in ("bilinear", "nearest"):
+        crop, crops = tr.RandomResizedCrop(4, method=method), []
+        for x in (z, z.resolve_neg(), zeros):
+            torch.manual_seed(0)
+            crops.append(crop(x))
+        assert torch.equal(*crops[:2])
+        assert not crops[2].any()
 
 
 def test_default_device(rng, kernels):

@@ -55,7 +55,7 @@ def test_passes(rng, monkeypatch, like, method, antialias, dtype, case):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32, torch.float64])
-@pytest.mark.parametrize("size", [(5, 30), (9, 30), (5, 12), (40, 31)])
+@pytest.mark.parametrize("size", [(5, 30), (9, 30), (5, 12), (40, 31), (1, 2)])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_boundaries(rng, boundary, size, dtype):
     """And those that take a gather of the extended image first."""
@@ -64,6 +64,26 @@ def test_boundaries(rng, boundary, size, dtype):
     x = torch.from_numpy(rng.integers(0, 256, (1, 2, 9, 12), dtype=np.uint8))
     x = x if dtype == torch.uint8 else (x.double() / 255).to(dtype)
     check(computed(gpu.program(passes, dtype), x, size, False), x, passes)
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "most"),
+    [
+        ((20, 30), None, (94, 129)),  # the image, and what a filter reads past it
+        ((20, 30), (50.0, 30.0, 80.0, 50.0), (26, 36)),  # a part, and what is read beside it
+        ((1, 1), None, None),
+    ],
+)
+def test_extended_images_take_little_memory(size, box, most):
+    options = "lanczos3", "pillow", True, "wrap", box, None, False, False
+    first, *rest = gpu.program(
+        planned_passes((70, 100), size, *options, torch.uint8, 3), torch.uint8
+    ).args[0]
+    if most is None:
+        assert not rest  # one launch, of the image as it is
+        return
+    for index, n in zip(first.args, most, strict=True):
+        assert len(index) <= n
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
