@@ -153,6 +153,8 @@ def launched() -> dict[Variant, tuple]:
             patch.setattr(tables, "tile", lambda *_: None)
             for dtype in FLOATS[:3]:
                 resize("pillow", "lanczos3", True, dtype)
+            for dtype, store in SCALED:
+                _scale("pillow", "lanczos3", True, dtype, store)
         for method, antialias in (("lanczos3", True), ("nearest", False)):
             for dtype in (torch.uint8, torch.float32):
                 _far(method, antialias, dtype)
