@@ -81,7 +81,7 @@ def resize_batch(
     options = method, like, smooth, boundary or PROFILES[like].boundary
     scaling = None if dtype is None else scaling
     moving = any(piece is not None for piece in pieces)
-    wraps = PROFILES[like].wraps(images[0].dtype) and method not in PROFILES[like].nearest
+    wraps = PROFILES[like].wraps(images[0].dtype, method, smooth)
     if moving or wraps or not all(map(is_plain, images)):
         parts = [
             resample_box(image, new_size, *options, *rest)

@@ -87,7 +87,7 @@ def slope_passes(
 ) -> tuple[tuple[Pass, ...], ...]:
     """The passes that make a result's derivatives with respect to left, top, right and bottom."""
     asked = request(size_x, size, method, like, antialias, boundary, box, dtype, channels)
-    plan = PROFILES[like].plan(asked)
+    plan = PROFILES[like].passes(asked)
 
     def passes(dim: int, band: Band) -> tuple[Pass, ...]:
         return Pass(dim, band), *(step for step in plan if step.dim != dim)

@@ -175,10 +175,10 @@ def _planned(
     """
     method = check_options(size, method, like, antialias, max_size, boundary, None)
     profile = PROFILES[like]
-    if profile.wraps(dtype):
-        return None
     arguments = shape, dtype, size, method, None, like, antialias, max_size
     new_size, antialias, box = resolved(*arguments)
+    if profile.wraps(dtype, method, antialias):
+        return None
     options = method, like, antialias, boundary or profile.boundary, box, None, False, False
     channels = shape[-3] if len(shape) > 2 else 1
     run = program(shape[-2:], new_size, *options, dtype, channels, engine)
@@ -224,7 +224,7 @@ def _resize_tensor(
     check_alpha_channel(image.shape, image.dtype)
     profile, (h, w) = PROFILES[like], image.shape[-2:]
     same = size == (h, w) and corners in (None, (0, 0, w, h))
-    if (same and profile.methods[method].skip) or (method in NEAREST and not antialias):
+    if (same and profile.methods[method].skip) or profile.position(method, antialias) is not None:
         return resample_box(image, size, *options, False, box)
     fused = image.dtype == torch.uint8 and not profile.clips and is_plain(image)
     if fused and engine(image) == "gpu":
@@ -276,7 +276,7 @@ def resample_part(
     top, left, *part = window or (0, 0, *size)
     place = None if window is None else (top, left, *size)
     options = method, like, antialias, boundary, box, place, flip, False
-    if not profile.wraps(image.dtype) or (method in NEAREST and not antialias):
+    if not profile.wraps(image.dtype, method, antialias):
         return resample(image, part, *options)
     if profile.linear:
         light = to_linear(image.to(torch.promote_types(image.dtype, torch.float32)))

@@ -11,7 +11,7 @@ import torch
 
 from torchresample.bands import Axis, Band, Rows, folded_band, gathered_band
 from torchresample.filters import keys
-from torchresample.passes import HORIZONTAL, VERTICAL, Method, Pass, Request, rounded_once, taken
+from torchresample.passes import HORIZONTAL, VERTICAL, Method, Pass, Request, rounded_once
 
 METHODS = {
     "nearest": Method(None, (False,)),
@@ -137,11 +137,6 @@ def accumulated_centres(request: Request, axis: Axis) -> np.ndarray:
 NEAREST = {"nearest": _corners, "nearest-exact": accumulated_centres}
 
 
-def _nearest(request: Request) -> tuple[Pass, ...]:
-    axes = (VERTICAL, request.axis_y), (HORIZONTAL, request.axis_x)
-    return taken(NEAREST[request.name], request, axes)
-
-
 def _float_passes(kind: str, x: tuple, y: tuple, request: Request) -> tuple[Pass, ...]:
     """Float32 coefficients, one rounding at the end."""
     across = folded_band(_rows(kind, *x, None), request.axis_x.n_in, "edge")
@@ -265,8 +260,6 @@ def _overlap_band(axis: Axis) -> Band:
 
 
 _PLANS = {
-    "nearest": _nearest,
-    "nearest-exact": _nearest,
     "bilinear": _bilinear,
     "linear-exact": _linear_exact,
     "bicubic": _bicubic,

@@ -212,7 +212,7 @@ def planned_passes(
     y, x, h_out, w_out = window or (0, 0, h, w)
     options = method, like, antialias, boundary, box, dtype, channels
     asked = request(size_in, (h_out, w_out), *options)
-    passes = PROFILES[like].plan(asked)
+    passes = PROFILES[like].passes(asked)
     if (y, h) != (0, h_out):
         passes = _part(passes, VERTICAL, asked.axis_y, range(y, y + h))
     if flip or (x, w) != (0, w_out):

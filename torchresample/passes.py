@@ -1,7 +1,7 @@
 """What a profile is made of: methods that build bands, and passes that say how sums are stored."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -118,11 +118,11 @@ Position = Callable[[Request, Axis], np.ndarray]
 """Where the outputs of an axis of a request read: ``[n_out]`` or, of several, ``[n, n_out]``."""
 
 
-def taken(
-    position: Position, request: Request, axes: Sequence[tuple[int, Axis]]
-) -> tuple[Pass, ...]:
-    """Gathers along axes, given as ``(dim, axis)``."""
-    return tuple(Pass(dim, select_band(axis.n_in, position(request, axis))) for dim, axis in axes)
+def in_order(request: Request, vertical_first: bool = False) -> list[tuple[int, Axis]]:
+    """The axes that are resampled, as ``(dim, axis)``."""
+    axes = [(HORIZONTAL, request.axis_x), (VERTICAL, request.axis_y)]
+    axes = axes[::-1] if vertical_first else axes
+    return [(dim, axis) for dim, axis in axes if not (request.method.skip and axis.unchanged)]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ class Profile:
     Args:
         source: the library and version, or the file, that it reproduces.
         methods: what the profile has, by name.
-        plan: the passes of a request, in order.
+        plan: the passes of a request, in order, for methods that weigh pixels.
+        nearest: for those that take one pixel for each output, unless they smooth before.
         boundaries: the boundary rules that may be asked for, the default first; empty where the
             library leaves no choice.
         clips: whether float results of overshooting methods are clamped to the image's own range.
@@ -140,18 +141,17 @@ class Profile:
         linear: whether pixels, which are sRGB, are resampled as linear light.
         columns_first: by the axes along the height and the width, whether columns are resampled
             first; ``None``: never.
-        nearest: of methods that take one pixel for each output: see ``taken``.
     """
 
     source: str
     methods: dict[str, Method]
     plan: Callable[[Request], tuple[Pass, ...]]
+    nearest: dict[str, Position]
     boundaries: tuple[str, ...] = ()
     clips: bool = False
     linear: bool = False
     float32_boxes: bool = False
     columns_first: Callable[[Axis, Axis], bool] | None = None
-    nearest: dict[str, Position] = field(default_factory=dict)
 
     def axis(self, n_in: int, n_out: int, lo: float, hi: float) -> Axis:
         """The axis with this profile's precision of box edges."""
@@ -162,8 +162,24 @@ class Profile:
             return Axis(n_in, n_out, low, low + length)
         return Axis(n_in, n_out, lo, hi)
 
-    def wraps(self, dtype: torch.dtype) -> bool:
+    def position(self, method: str, antialias: bool) -> Position | None:
+        """Of the pixels that a method takes as they are; ``None`` where it weighs them."""
+        return None if antialias else self.nearest.get(method)
+
+    def passes(self, request: Request) -> tuple[Pass, ...]:
+        """Of a request, in order."""
+        position = self.position(request.name, request.antialias)
+        if position is None:
+            return self.plan(request)
+        return tuple(
+            Pass(dim, select_band(axis.n_in, position(request, axis)))
+            for dim, axis in in_order(request)
+        )
+
+    def wraps(self, dtype: torch.dtype, method: str, antialias: bool) -> bool:
         """Whether more than passes makes the results of images of ``dtype``."""
+        if self.position(method, antialias) is not None:
+            return False
         return self.clips or (self.linear and dtype.is_floating_point)
 
     @property

@@ -174,7 +174,8 @@ def _part(
         part = torch.nn.functional.pad(part, pads) if any(pads) else part
         return part.flip(-1) if flip and not now else part
     profile = PROFILES[like]
-    if not any(pads) and not profile.wraps(x.dtype) and fuses_scaling(x, scaling.dtype):
+    wraps = profile.wraps(x.dtype, method, antialias)
+    if not any(pads) and not wraps and fuses_scaling(x, scaling.dtype):
         top, left, *part = window or (0, 0, *new_size)
         options = method, like, antialias, profile.boundary, None, (top, left, *new_size), flip
         kind = {"dtype": scaling.dtype, "layout": scaling.layout}
@@ -193,9 +194,9 @@ def _drawn(
     flip: bool,
     scaling: Scaling | None,
 ) -> Tensor | None:
-    """``_part`` by bands that a GPU makes, as a part that was drawn hardly comes again.
+    """``_part`` as lists of images have it on a GPU, as one that was drawn hardly comes again.
 
-    ``None`` where it does not make such bands.
+    ``None`` where they do not.
     """
     if engine(x) != "gpu" or not x.numel() or x.ndim < 3 or not is_plain(x):
         return None

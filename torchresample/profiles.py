@@ -32,9 +32,9 @@ from torchresample.passes import (
     Pass,
     Profile,
     Request,
+    in_order,
     quantized,
     rounded_once,
-    taken,
 )
 
 METHODS: dict[str, str] = {
@@ -80,12 +80,6 @@ def _renormalized(filter_: Filter, antialias: bool, boundary: str | None) -> tup
     return filter_, "renormalize"
 
 
-def _in_order(request: Request, vertical_first: bool = False) -> list[tuple[int, Axis]]:
-    axes = [(HORIZONTAL, request.axis_x), (VERTICAL, request.axis_y)]
-    axes = axes[::-1] if vertical_first else axes
-    return [(dim, axis) for dim, axis in axes if not (request.method.skip and axis.unchanged)]
-
-
 def _saves_columns(y: Axis, x: Axis) -> bool:
     """Whether Pillow 13 resizes columns first: where that leaves fewer sums."""
     fewer_rows, fewer_columns = y.n_in - y.n_out, x.n_in - x.n_out
@@ -103,7 +97,7 @@ def _cropped(request: Request) -> tuple[Pass, ...] | None:
         return None
     return tuple(
         Pass(dim, select_band(axis.n_in, axis.lo + np.arange(axis.n_out)))
-        for dim, axis in _in_order(request)
+        for dim, axis in in_order(request)
     )
 
 
@@ -112,10 +106,8 @@ def _plan_linear(request: Request) -> tuple[Pass, ...]:
     cropped = _cropped(request)
     if cropped is not None:
         return cropped
-    if request.name in NEAREST:
-        return taken(accumulated_centres, request, _in_order(request))
     if request.dtype != torch.uint8:
-        return tuple(Pass(dim, request.band(axis)) for dim, axis in _in_order(request))
+        return tuple(Pass(dim, request.band(axis)) for dim, axis in in_order(request))
     across, down = (
         select_band(axis.n_in, np.arange(axis.n_out))
         if request.method.skip and axis.unchanged
@@ -137,10 +129,8 @@ def _plan_pillow(columns_first: Callable[[Axis, Axis], bool], request: Request) 
     cropped = _cropped(request)
     if cropped is not None:
         return cropped
-    if request.name in NEAREST:
-        return taken(_pillow_position, request, _in_order(request))
     dtype, passes = request.dtype, []
-    for dim, axis in _in_order(request, columns_first(request.axis_y, request.axis_x)):
+    for dim, axis in in_order(request, columns_first(request.axis_y, request.axis_x)):
         band = request.band(axis)
         if dtype.is_floating_point:
             passes.append(Pass(dim, band))
@@ -153,13 +143,11 @@ def _plan_pillow(columns_first: Callable[[Axis, Axis], bool], request: Request) 
 
 
 def _plan_torch(request: Request) -> tuple[Pass, ...]:
-    if request.name in NEAREST:
-        return taken(_torch_position, request, _in_order(request))
     # ATen has no integer area; its mean is rounded once, like the other integer dtypes.
     if request.dtype != torch.uint8 or request.name == "area":
         return _plan_rounded(request)
     passes = []
-    for dim, axis in _in_order(request):
+    for dim, axis in in_order(request):
         band = request.band(axis)
         folds = request.name == "bicubic" and not request.antialias
         fixed, bits = _int16(band, axis if folds else None)
@@ -183,7 +171,7 @@ def _int16(band: Band, folded: Axis | None) -> tuple[Band, int]:
 
 
 def _plan_rounded(request: Request) -> tuple[Pass, ...]:
-    bands = [(dim, request.band(axis)) for dim, axis in _in_order(request)]
+    bands = [(dim, request.band(axis)) for dim, axis in in_order(request)]
     if all(band.selects for _, band in bands):
         return tuple(Pass(dim, band) for dim, band in bands)
     return rounded_once(bands, request.dtype)
@@ -224,12 +212,6 @@ def _torch_area(axis: Axis, antialias: bool, boundary: str | None) -> Band:
     k = np.arange((stop - first).max())
     weight = (k < (stop - first)[:, None]).astype(np.float64)
     return window_band(Rows(first, weight), axis.n_in)
-
-
-def _plan_tf(request: Request) -> tuple[Pass, ...]:
-    if request.name == "nearest":
-        return taken(_tf_position, request, _in_order(request))
-    return _plan_rounded(request)
 
 
 def _tf_position(request: Request, axis: Axis) -> np.ndarray:
@@ -299,10 +281,10 @@ def _pillow(source: str, columns_first: Callable[[Axis, Axis], bool]) -> Profile
         source,
         _pillow_methods(),
         partial(_plan_pillow, columns_first),
+        dict.fromkeys(NEAREST, _pillow_position),
         tuple(BOUNDARIES),
         float32_boxes=True,
         columns_first=columns_first,
-        nearest=dict.fromkeys(NEAREST, _pillow_position),
     )
 
 
@@ -329,13 +311,13 @@ PROFILES: dict[str, Profile] = {
             "lanczos3": _smooth(partial(_torch_filter, FILTERS["lanczos3"]), (True,)),
         },
         _plan_torch,
-        nearest=dict.fromkeys(NEAREST, _torch_position),
+        dict.fromkeys(NEAREST, _torch_position),
     ),
     "opencv": Profile(
         "OpenCV 5.0 and 4.14 wheels, cv2.resize",
         opencv.METHODS,
         opencv.plan,
-        nearest=opencv.NEAREST,
+        opencv.NEAREST,
     ),
     "skimage": Profile(
         "scikit-image 0.26, skimage.transform.resize with preserve_range",
@@ -345,6 +327,7 @@ PROFILES: dict[str, Profile] = {
             **{f"spline{n}": Method(partial(_skimage_band, n)) for n in (2, 3, 4, 5)},
         },
         _plan_rounded,
+        {"nearest": lambda _, axis: axis.centres},
         ("reflect", "symmetric", "edge", "wrap", "constant"),
         clips=True,
     ),
@@ -357,17 +340,17 @@ PROFILES: dict[str, Profile] = {
                 for name in ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchell")
             },
         },
-        _plan_tf,
-        nearest={"nearest": _tf_position},
+        _plan_rounded,
+        {"nearest": _tf_position},
     ),
     "linear-light": Profile(
         "the geometry of Pillow 13, of sRGB images as linear light (IEC 61966-2-1)",
         # Their values are no weighted sums of an image's.
         {name: replace(m, slopes=None) for name, m in _pillow_methods().items()},
         _plan_linear,
+        dict.fromkeys(NEAREST, accumulated_centres),
         tuple(BOUNDARIES),
         linear=True,
-        nearest=dict.fromkeys(NEAREST, accumulated_centres),
     ),
 }
 """Whose pixels: name -> conventions and arithmetic."""

@@ -15,7 +15,7 @@ from torchresample import cpu
 from torchresample.bands import Axis, pixel_at
 from torchresample.filters import FILTERS
 from torchresample.gpu import SINGLE
-from torchresample.passes import Profile, Request
+from torchresample.passes import Position, Profile, Request
 from torchresample.profiles import PILLOW_BITS, PROFILES
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def serves(
     images: Sequence[Tensor], method: str, like: str, antialias: bool, boundary: str | None
 ) -> bool:
     """Whether ``resize_images`` has the arithmetic for such images."""
-    if method in PROFILES[like].nearest:
+    if PROFILES[like].position(method, antialias) is not None:
         return True
     pillow = PROFILES[like].columns_first is not None and boundary == "renormalize"
     aten = like == "torch" and antialias
@@ -52,7 +52,9 @@ def resize_images(
 
     All arguments are checked by the caller. ``boxes``: of each image, ``None`` for all of it.
     """
-    profile, flips = PROFILES[like], np.array(flips)[:, None]
+    from torchresample.triton_kernels import ragged
+
+    profile, flips, first = PROFILES[like], np.array(flips)[:, None], images[0]
     sizes = np.array([image.shape[1:] for image in images])
     whole = np.zeros((len(images), 4))
     whole[:, 2:] = sizes[:, ::-1]
@@ -60,62 +62,41 @@ def resize_images(
     left, top, right, bottom = np.split(edges, 4, 1)
     y = profile.axis(sizes[:, :1], out.shape[-2], top, bottom)
     x = profile.axis(sizes[:, 1:], out.shape[-1], left, right)
-    if method in profile.nearest:
-        _select(images, profile, method, y, x, flips, scaling, out)
-    else:
-        _resample(images, profile, method, antialias, y, x, flips, scaling, out)
-
-
-def _select(
-    images: Sequence[Tensor],
-    profile: Profile,
-    method: str,
-    y: Axis,
-    x: Axis,
-    flips: np.ndarray,
-    scaling: "ScalingTable | None",
-    out: Tensor,
-) -> None:
-    from torchresample.triton_kernels import ragged
-
-    first, position = images[0], profile.nearest[method]
-    options = False, profile.boundary, first.dtype, len(first)
+    options = antialias, profile.boundary, first.dtype, len(first)
     request = Request(method, profile.methods[method], y, x, *options)
+    position = profile.position(method, antialias)
+    if position is None:
+        ragged.resize(images, *_bands(profile, request, flips), scaling, out)
+        return
+    if scaling is None:  # moved as they are
+        word = cpu.WORDS[first.itemsize]
+        images, out = [image.view(word) for image in images], out.view(word)
+    ragged.select(images, *pixels(position, request, flips), scaling, out)
+
+
+def pixels(position: Position, request: Request, flips: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The rows and columns that are taken of each image, int64 ``[images, h]``, ``[images, w]``."""
     rows, columns = (
         np.where(
             axis.unchanged, np.arange(axis.n_out), pixel_at(position(request, axis), axis.n_in)
         )
-        for axis in (y, x)
+        for axis in (request.axis_y, request.axis_x)
     )
-    columns = np.where(flips, columns[:, ::-1], columns)
-    if scaling is None:  # moved as they are
-        word = cpu.WORDS[first.itemsize]
-        images, out = [image.view(word) for image in images], out.view(word)
-    ragged.select(images, rows, columns, scaling, out)
+    return rows, np.where(flips, columns[:, ::-1], columns)
 
 
-def _resample(
-    images: Sequence[Tensor],
-    profile: Profile,
-    method: str,
-    antialias: bool,
-    y: Axis,
-    x: Axis,
-    flips: np.ndarray,
-    scaling: "ScalingTable | None",
-    out: Tensor,
-) -> None:
+def _bands(profile: Profile, request: Request, flips: np.ndarray) -> tuple:
+    """What ``triton_kernels.ragged.resize`` makes bands of."""
     from torchresample.triton_kernels import ragged
 
-    spec, pillow = profile.methods[method], profile.columns_first is not None
-    keeps = spec.skip & pillow & (y.crops & x.crops)
-    down = ragged.Axes(*_described(y, keeps | (spec.skip & y.unchanged), np.zeros_like(flips)))
-    across = ragged.Axes(*_described(x, keeps | (spec.skip & x.unchanged), flips))
-    form, parameters = FILTERS[method].form
-    filter_ = ragged.Filter(form, parameters, FILTERS[method].radius, antialias)
+    y, x, skip = request.axis_y, request.axis_x, request.method.skip
+    pillow, filter_ = profile.columns_first is not None, FILTERS[request.name]
+    keeps = skip & pillow & (y.crops & x.crops)
+    down = ragged.Axes(*_described(y, keeps | (skip & y.unchanged), np.zeros_like(flips)))
+    across = ragged.Axes(*_described(x, keeps | (skip & x.unchanged), flips))
     swap = profile.columns_first(y, x) if pillow else np.zeros_like(flips)
-    bits = PILLOW_BITS if pillow else None
-    ragged.resize(images, down, across, swap, filter_, bits, scaling, out)
+    kernel = ragged.Filter(*filter_.form, filter_.radius, request.antialias)
+    return down, across, swap, kernel, PILLOW_BITS if pillow else None
 
 
 def _described(axis: Axis, copies: np.ndarray, reverse: np.ndarray) -> tuple[np.ndarray, ...]:

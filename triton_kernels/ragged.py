@@ -55,14 +55,8 @@ def resize(
     first, second = _chosen(swap, down, across), _chosen(swap, across, down)
     x, whole = images[0], images[0].dtype == torch.uint8
     addresses, strides = _places(images)
-    packed = not swap.any() and (strides[:, 2] == 1).all()
-    aligns = 1, 1
-    if packed:  # as ``launch.align`` has it, of all images
-        apart = np.stack([np.full(len(images), len(x)), down.whole[:, 0]], 1) > 1
-        units = across.whole[:, 0], np.where(apart, strides[:, :2], 0)
-        units = addresses, *(x.itemsize * part for part in units)
-        unit = np.gcd.reduce(np.concatenate([part.ravel() for part in units]))
-        aligns = launch.divisor(int(unit), (16, 4), x.itemsize), 1
+    packed = bool(not swap.any() and (strides[:, 2] == 1).all())
+    aligns = _align(images, addresses, strides) if packed else 1, 1
     *outputs, chunk = tables.LIST_TILES[x.itemsize][0 if _scales(first).mean() > 1 else 1]
     kinds = [(torch.int8, 3)] * 2 if whole else [launch.LIMBS[x.dtype], launch.LIMBS[torch.float32]]
     n_out = [int(axes.whole[:, 1].max()) for axes in (first, second)]
@@ -95,7 +89,7 @@ def resize(
             0, 0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
             LIMBS_1=kinds[0][1], OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=kinds[1][1], OUTPUTS_2=outputs[1], CHUNK_2=chunk, ALIGN_2=1,
-            IMAGE=launch.image_type(scaling), PACKED=bool(packed), enable_fp_fusion=False,
+            IMAGE=launch.image_type(scaling), PACKED=packed, enable_fp_fusion=False,
             # Strides of each image take registers.
             num_warps=launch.warps(*outputs, x.itemsize) if packed else 8,
             **({} if whole else launch.registers(255)),
@@ -128,6 +122,15 @@ def _places(images: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     """Addresses ``[images, 1]`` and strides ``[images, 3]``."""
     addresses = np.array([[image.data_ptr()] for image in images])
     return addresses, np.array([image.stride() for image in images])
+
+
+def _align(images: Sequence[Tensor], addresses: np.ndarray, strides: np.ndarray) -> int:
+    """As ``launch.align`` along rows, of all images."""
+    shapes, pixel = np.array([image.shape for image in images]), images[0].itemsize
+    apart = np.where(shapes[:, :2] > 1, strides[:, :2], 0)
+    units = addresses, pixel * shapes[:, 2], pixel * apart
+    unit = np.gcd.reduce(np.concatenate([part.ravel() for part in units]))
+    return launch.divisor(int(unit), (16, 4), pixel)
 
 
 def _bands(

@@ -9,10 +9,12 @@ from engines import METHODS, bound, by_reference, check
 
 import torchresample as tr
 from torchresample import batch, ops
+from torchresample import ragged as lists
 from torchresample.bands import Axis, filter_band
 from torchresample.filters import FILTERS
 from torchresample.gpu import SINGLE
 from torchresample.ops import planned_passes
+from torchresample.passes import Request
 from torchresample.profiles import PROFILES
 from torchresample.triton_kernels import launch, ragged, tables, weights
 
@@ -152,10 +154,25 @@ def test_nearest(rng, on_kernels, like, method, dtype):
     x = [torch.from_numpy(rng.integers(0, 2**15, (2, *s))).to(dtype) for s in sizes]
     for kind, boxes in (("as they are", None), ("channels_last", random_boxes(rng, sizes))):
         y = laid_out(x, kind)
-        expected = tr.resize_batch(x, size, method, like=like, flips=flips, boxes=boxes)
-        result, together = on_kernels(y, size, method, like=like, flips=flips, boxes=boxes)
+        options = {"like": like, "antialias": False, "flips": flips, "boxes": boxes}
+        expected = tr.resize_batch(x, size, method, **options)
+        result, together = on_kernels(y, size, method, **options)
         assert together
         assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize("like", [like for like in PROFILES if not PROFILES[like].float32_boxes])
+def test_nearest_of_an_unchanged_axis(like):
+    """All its pixels in order, where positions in float32 no longer tell them apart."""
+    n, profile = 2**24 + 3, PROFILES[like]
+    length, low = np.array([[n]]), np.array([[0.0]])
+    axis = profile.axis(length, n, low, length.astype(np.float64))
+    for method, position in profile.nearest.items():
+        options = False, profile.boundary, torch.uint8, 1
+        asked = Request(method, profile.methods[method], axis, axis, *options)
+        rows, columns = lists.pixels(position, asked, np.array([[True]]))
+        assert np.array_equal(rows[0], np.arange(n))
+        assert np.array_equal(columns[0], np.arange(n)[::-1])
 
 
 def sizes_of(kind):
