@@ -69,6 +69,10 @@ BAD = [
     (dict(image=[[1, 2], [3, 4]]), TypeError, "image", "list"),
     (dict(image="photo.jpg"), TypeError, "image", "str"),
     (dict(image=PIL.Image.new("P", (5, 5))), ValueError, "method", "'bilinear'"),
+    (
+        dict(image=PIL.Image.new("P", (5, 5)), method="nearest", like="skimage", antialias=True),
+        ValueError, "antialias", "True",
+    ),
     (dict(image=PIL.Image.new("LAB", (5, 5))), TypeError, "image", "'LAB'"),
 ]  # fmt: skip
 

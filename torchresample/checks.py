@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torchvision.transforms import InterpolationMode
 
 from torchresample.bands import BOUNDARIES
-from torchresample.profiles import METHODS, NEAREST, PROFILES
+from torchresample.profiles import METHODS, PROFILES
 
 Size = int | Sequence[int]
 Box = Sequence[float] | Tensor
@@ -300,7 +300,7 @@ def check_pixels(
         raise ValueError(f"image must have shape [..., H, W], got {tuple(shape)}")
     if shape[-2] < 1 or shape[-1] < 1:
         raise ValueError(f"image must have at least one pixel, got shape {tuple(shape)}")
-    selects = method in NEAREST and not antialias
+    selects = PROFILES[like].position(method, antialias) is not None
     if dtype not in _DTYPES and (dtype.is_complex or not selects):
         rule = f"one of {', '.join(str(d).removeprefix('torch.') for d in _DTYPES)}"
         hint = "" if dtype.is_complex else ", or any real dtype with a nearest method"

@@ -32,7 +32,7 @@ from torchresample.checks import (
 from torchresample.light import to_linear, to_srgb
 from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
 from torchresample.pil import from_pixels, load, pixels
-from torchresample.profiles import NEAREST, PROFILES
+from torchresample.profiles import PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
 
@@ -344,15 +344,17 @@ def _resize_pil(
         raise TypeError(f"image must have a mode of {listed(_PIL_MODES)}, got {mode!r}")
     if alpha and mode not in _TRANSPARENT:
         raise ValueError(f"alpha must be False for a PIL image without it, got mode {mode!r}")
-    if profile.linear and mode not in ("L", "RGB") and method not in NEAREST:
+    if profile.linear and mode not in ("L", "RGB") and method not in profile.nearest:
         raise ValueError(
             f"image must have mode 'L' or 'RGB' for like={options['like']!r}, got {mode!r}"
         )
-    if mode in _PIL_INDEXED and method not in NEAREST:
-        raise ValueError(
-            f"method must be nearest for a PIL image of mode {mode!r}, whose values have no mean "
-            f"(or convert the image to 'RGB' or 'L'), got {method!r}"
-        )
+    if mode in _PIL_INDEXED:
+        place = f"for a PIL image of mode {mode!r}, whose values have no mean"
+        place += " (or convert the image to 'RGB' or 'L')"
+        if method not in profile.nearest:
+            raise ValueError(f"method must be nearest {place}, got {method!r}")
+        if options["antialias"]:
+            raise ValueError(f"antialias must be False {place}, got True")
     load(image)
     alpha = alpha or (mode in _TRANSPARENT and options["like"].startswith("pillow"))
     if mode == "1":
