@@ -182,14 +182,22 @@ def _longest(axes: Axes, outputs: int, filter_: Filter) -> int:
 
 
 def _on_device(parts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
-    """Arrays of eight bytes an element, in one copy that nothing waits for."""
-    flat = torch.from_numpy(np.concatenate([part.view(np.int64).ravel() for part in parts]))
-    if device.type == "cuda":
-        if torch.cuda.is_current_stream_capturing():
-            raise RuntimeError("bands that are made anew cannot be part of a CUDA graph")
-        flat = flat.pin_memory().to(device, non_blocking=True)
-    found = flat.split([part.size for part in parts])
+    """Arrays of eight bytes an element, in one copy that nothing waits for.
+
+    Each begins at a multiple of 16 bytes, as Triton compiles a kernel again where one does not.
+    """
+    cuda = device.type == "cuda"
+    if cuda and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "lists of images and random crops cannot be part of a CUDA graph, "
+            "as it would read what these images and boxes need again for others"
+        )
+    sizes = [part.size + part.size % 2 for part in parts]
+    flat = torch.zeros(sum(sizes), dtype=torch.int64, pin_memory=cuda)
+    for place, part in zip(flat.split(sizes), parts, strict=True):
+        place.numpy()[: part.size] = part.view(np.int64).ravel()
+    found = flat.to(device, non_blocking=True).split(sizes)
     return [
-        tensor.view(torch.float64) if part.dtype == np.float64 else tensor
-        for tensor, part in zip(found, parts, strict=True)
+        place[: part.size].view(torch.float64 if part.dtype == np.float64 else torch.int64)
+        for place, part in zip(found, parts, strict=True)
     ]
