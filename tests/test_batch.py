@@ -122,7 +122,11 @@ def test_tv_tensors_and_grey_images(images):
         ({"flips": 5 * [1]}, TypeError, "flips must consist of True and False, got .1"),
         ({"flips": 7}, TypeError, "flips must be a sequence"),
         ({"mean": [0.5], "std": [0.5]}, ValueError, "dtype must be given"),
-        ({"mean": 2 * [0.5], "std": 2 * [0.5], "dtype": torch.float32}, ValueError, "mean must"),
+        (
+            {"mean": 2 * [0.5], "std": 2 * [0.5], "dtype": torch.float32},
+            ValueError,
+            "mean must have a value per channel of images, 3",
+        ),
         ({"layout": torch.preserve_format}, ValueError, "layout must be"),
     ],
 )

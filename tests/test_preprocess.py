@@ -280,7 +280,7 @@ def test_bad_images(image, words):
 
 
 def test_bytes_from_a_floating_image():
-    with pytest.raises(TypeError, match="dtype must be floating where image is"):
+    with pytest.raises(TypeError, match=r"dtype must be floating for image of torch\.float32"):
         tr.ImageClassification(10, 12, **BYTES)(torch.zeros(3, 20, 20))
 
 

@@ -69,7 +69,7 @@ def resize_batch(
     scaling = check_any_scaling(mean, std, dtype, layout)
     images = _checked(images)
     if dtype is not None:
-        check_scalable(images[0], scaling)
+        check_scalable(images[0], scaling, "images")
     flips = [False] * len(images) if flips is None else _listed("flips", flips, len(images))
     if not all(isinstance(flip, (bool, np.bool_)) for flip in flips):
         raise TypeError(f"flips must consist of True and False, got {flips!r}")

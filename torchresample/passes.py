@@ -68,7 +68,7 @@ class Method:
 
     Args:
         band: ``(axis, antialias, boundary) -> Band``; ``None`` where a profile plans both axes
-            together.
+            together, and for pixels that are taken as they are (``Profile.nearest``).
         antialias: the values that may be asked for, the default first.
         keeps: whether an axis whose size is unchanged is left alone; or the filter, which says so
             by its values, once they are asked for.
@@ -133,7 +133,8 @@ class Profile:
         source: the library and version, or the file, that it reproduces.
         methods: what the profile has, by name.
         plan: the passes of a request, in order, for methods that weigh pixels.
-        nearest: for those that take one pixel for each output, unless they smooth before.
+        nearest: by name, where those read that take one pixel for each output, unless they smooth
+            before: ``(request, axis) -> positions``.
         boundaries: the boundary rules that may be asked for, the default first; empty where the
             library leaves no choice.
         clips: whether float results of overshooting methods are clamped to the image's own range.

@@ -229,15 +229,15 @@ def _window(
     return (top, left, h, w), (before, after, above, below)
 
 
-def check_scalable(x: Tensor, scaling: Scaling) -> None:
-    """Whether an image ``[..., C, H, W]`` can be scaled like that."""
+def check_scalable(x: Tensor, scaling: Scaling, name: str = "image") -> None:
+    """Whether an image ``[..., C, H, W]`` can be scaled like that; ``name``: of the argument."""
     if x.dtype != torch.uint8 and not x.is_floating_point():
-        raise TypeError(f"image must have dtype uint8 or a floating one, got {x.dtype}")
+        raise TypeError(f"{name} must have dtype uint8 or a floating one, got {x.dtype}")
     mean, dtype, channels = scaling.mean, scaling.dtype, x.shape[-3]
     if mean is not None and len(mean) != 1 and len(mean) != channels:
-        raise ValueError(f"mean must have a value per channel of image, {channels}, got {mean}")
+        raise ValueError(f"mean must have a value per channel of {name}, {channels}, got {mean}")
     if dtype == torch.uint8 != x.dtype:
-        raise TypeError(f"dtype must be floating where image is, got torch.uint8 for {x.dtype}")
+        raise TypeError(f"dtype must be floating for {name} of {x.dtype}, got torch.uint8")
 
 
 def scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:

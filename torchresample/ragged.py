@@ -78,7 +78,9 @@ def pixels(position: Position, request: Request, flips: np.ndarray) -> tuple[np.
     """The rows and columns that are taken of each image, int64 ``[images, h]``, ``[images, w]``."""
     rows, columns = (
         np.where(
-            axis.unchanged, np.arange(axis.n_out), pixel_at(position(request, axis), axis.n_in)
+            request.method.skip & axis.unchanged,
+            np.arange(axis.n_out),
+            pixel_at(position(request, axis), axis.n_in),
         )
         for axis in (request.axis_y, request.axis_x)
     )
