@@ -133,18 +133,18 @@ def launched() -> dict[Variant, tuple]:
         for size, size_out in PRODUCTS:  # as presets have it
             _multiply("pillow", "lanczos3", torch.uint8, size, size_out, store=torch.bfloat16)
         for method in (name for name in PROFILES["pillow"].methods if name in FILTERS):
-            _together(method, True, 161, torch.uint8, ((40, 60),))
-            _together(method, True, 161, torch.float32, ((40, 60),), dtype=torch.float32)
+            together(method, True, 161, torch.uint8, ((40, 60),))
+            together(method, True, 161, torch.float32, ((40, 60),), dtype=torch.float32)
         for width in (160, 164, 161):
-            _together("bilinear", False, width, torch.uint8, ((40, 60), (200, 400)))
-            _together("lanczos3", True, width, torch.float32, ((40, 60), (200, 400)))
+            together("bilinear", False, width, torch.uint8, ((40, 60), (200, 400)))
+            together("lanczos3", True, width, torch.float32, ((40, 60), (200, 400)))
             for dtype in FLOATS[:3]:
-                _together("lanczos3", True, width, dtype, ((40, 60), (200, 400)), dtype=dtype)
-        _together("lanczos3", True, 161, torch.bfloat16, ((40, 60),), dtype=torch.float32)
+                together("lanczos3", True, width, dtype, ((40, 60), (200, 400)), dtype=dtype)
+        together("lanczos3", True, 161, torch.bfloat16, ((40, 60),), dtype=torch.float32)
         for dtype, store in ((torch.uint8, torch.uint8), (torch.int64, torch.int64), *SCALED):
-            _together("nearest", False, 161, store, ((40, 60),), dtype=dtype)
+            together("nearest", False, 161, store, ((40, 60),), dtype=dtype)
         for method in ("bilinear", "bicubic", "lanczos3"):
-            _together(method, True, 161, torch.uint8, ((40, 60),), "torch")
+            together(method, True, 161, torch.uint8, ((40, 60),), "torch")
         for joins in (True, False):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(tables, "joins", lambda *_, joins=joins: joins)
@@ -222,7 +222,7 @@ def _frame(size):
     return tables.Frame(chroma, ((1,) * 4,) * 5)
 
 
-def _together(method, antialias, width, store, sizes, like="pillow", dtype=torch.uint8):
+def together(method, antialias, width, store, sizes, like="pillow", dtype=torch.uint8):
     """Images of different sizes, down and up, and with the columns first."""
     for size in sizes:
         for height in (90, 2000):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import triton
-from compiled import TABLE, TARGETS, compiled, contents, launched, recording, resize
+from compiled import TABLE, TARGETS, compiled, contents, launched, recording, resize, together
 
 from torchresample.triton_kernels import tables
 
@@ -43,7 +43,7 @@ def test_the_table_has_them(table):
     assert set(table.index) == {(name, target) for name in VARIANTS for target in TARGETS}
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize(("like", "method"), [("pillow", "lanczos3"), ("torch", "bicubic")])
 @pytest.mark.parametrize("taps", [1, 10, 100, 300, 500, 1000, 1500, 2000])
 def test_any_number_of_taps(like, method, dtype, taps):
@@ -56,6 +56,8 @@ def test_any_number_of_taps(like, method, dtype, taps):
             *(((60, n), (600, 4)), ((n, 160), (4, 160)), ((n, 31), (4, 900))),
         ):
             resize(like, method, True, dtype, ((size, size_out),))
+        if like == "pillow":
+            together(method, True, n, dtype, ((4, 4), (4, 900)), dtype=dtype)
     assert found.keys() <= launched().keys()
 
 
