@@ -222,27 +222,26 @@ def _weighings(
         options["cut"] = 16
     place = torch.from_numpy(band.start + lead), torch.from_numpy(count)
     weighing = Weighing(step.dim, *place, torch.from_numpy(dense).to(sums), None, **options)
-    gather = None
-    if band.gather is not None:
-        gather = _gathered_first(weighing, band, dtype)
-        if gather is None:
-            weighing = replace(weighing, index=torch.from_numpy(band.gather))
-        else:
-            weighing = replace(weighing, start=weighing.start - weighing.start.min())
+    gather, weighing = _gathered_first(weighing, band, dtype)
     folds = [] if band.fold is None else [_folded(step, sums)]
     return gather, [weighing, *folds], store, limits
 
 
-def _gathered_first(weighing: "Weighing", band: Band, dtype: torch.dtype) -> Tensor | None:
-    """The pixels that a band reads of an extended image, at most twice as many as that has.
+def _gathered_first(
+    weighing: "Weighing", band: Band, dtype: torch.dtype
+) -> tuple[Tensor | None, "Weighing"]:
+    """The pixels that a band reads of an extended image, and how these are weighed.
 
-    ``None`` where there are more, as such an image would take much memory, and where the matrix
-    units have no arithmetic for the rest.
+    ``None`` where they are read one by one: where there are more than twice those of the image, as
+    they would take much memory, and where the matrix units have no arithmetic for them.
     """
+    if band.gather is None:
+        return None, weighing
     first, last = int(weighing.start.min()), int((weighing.start + weighing.count).max())
     if last - first > 2 * band.n_in or not weighing.multiplies(dtype):
-        return None
-    return torch.from_numpy(band.gather[first:last])
+        return None, replace(weighing, index=torch.from_numpy(band.gather))
+    gather = torch.from_numpy(band.gather[first:last])
+    return gather, replace(weighing, start=weighing.start - first)
 
 
 def _folded(step: Pass, sums: torch.dtype) -> "Weighing":
