@@ -193,7 +193,7 @@ def _on_device(parts: Sequence[np.ndarray], device: torch.device) -> list[Tensor
             "as it would read what these images and boxes need again for others"
         )
     sizes = [part.size + part.size % 2 for part in parts]
-    flat = torch.zeros(sum(sizes), dtype=torch.int64, pin_memory=cuda)
+    flat = torch.zeros(sum(sizes), dtype=torch.int64, device="cpu", pin_memory=cuda)
     for place, part in zip(flat.split(sizes), parts, strict=True):
         place.numpy()[: part.size] = part.view(np.int64).ravel()
     found = flat.to(device, non_blocking=True).split(sizes)

@@ -199,7 +199,8 @@ def test_default_device(rng, kernels):
 
     def results():
         y = tr.resize(x, (61, 73), "bicubic", boundary="symmetric")
-        return preset(x.detach()), torch.autograd.grad(y, x, torch.ones_like(y))[0]
+        batches = [tr.resize_batch([x.detach()], (9, 7), m) for m in ("bilinear", "nearest")]
+        return preset(x.detach()), torch.autograd.grad(y, x, torch.ones_like(y))[0], *batches
 
     with torch.device("meta"):
         first = results()
