@@ -9,6 +9,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -132,9 +133,10 @@ def launched() -> dict[Variant, tuple]:
                     _multiply(like, method, torch.uint8, size, size_out, source)
         for size, size_out in PRODUCTS:  # as presets have it
             _multiply("pillow", "lanczos3", torch.uint8, size, size_out, store=torch.bfloat16)
-        for method in (name for name in PROFILES["pillow"].methods if name in FILTERS):
-            together(method, True, 161, torch.uint8, ((40, 60),))
-            together(method, True, 161, torch.float32, ((40, 60),), dtype=torch.float32)
+        for like, smooths in (("pillow", (True, False)), ("torch", (True,))):
+            for method in (name for name in PROFILES[like].methods if name in FILTERS):
+                for antialias, dtype in product(smooths, (torch.uint8, *FLOATS[:3])):
+                    together(method, antialias, 161, dtype, ((40, 60), (200, 400)), like, dtype)
         for width in (160, 164, 161):
             together("bilinear", False, width, torch.uint8, ((40, 60), (200, 400)))
             together("lanczos3", True, width, torch.float32, ((40, 60), (200, 400)))
@@ -143,8 +145,6 @@ def launched() -> dict[Variant, tuple]:
         together("lanczos3", True, 161, torch.bfloat16, ((40, 60),), dtype=torch.float32)
         for dtype, store in ((torch.uint8, torch.uint8), (torch.int64, torch.int64), *SCALED):
             together("nearest", False, 161, store, ((40, 60),), dtype=dtype)
-        for method in ("bilinear", "bicubic", "lanczos3"):
-            together(method, True, 161, torch.uint8, ((40, 60),), "torch")
         for joins in (True, False):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(tables, "joins", lambda *_, joins=joins: joins)

@@ -56,8 +56,7 @@ def test_any_number_of_taps(like, method, dtype, taps):
             *(((60, n), (600, 4)), ((n, 160), (4, 160)), ((n, 31), (4, 900))),
         ):
             resize(like, method, True, dtype, ((size, size_out),))
-        if like == "pillow":
-            together(method, True, n, dtype, ((4, 4), (4, 900)), dtype=dtype)
+        together(method, True, n, dtype, ((4, 4), (4, 900)), like, dtype)
     assert found.keys() <= launched().keys()
 
 

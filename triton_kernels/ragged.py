@@ -155,7 +155,7 @@ def _bands(
         bits_kernel[(images,)](*described, **kind, OUTPUTS=128, enable_fp_fusion=False)
     blocks_kernel[(images * blocks,)](
         *described, *made, *taps, blocks, width, _taps(taps), align, chunk, **kind,
-        LIMBS=limbs, OUTPUTS=outputs, enable_fp_fusion=False,
+        LIMBS=limbs, OUTPUTS=outputs, enable_fp_fusion=False, num_warps=4 if outputs < 64 else 8,
     )  # fmt: skip
     return made, taps
 
