@@ -37,10 +37,14 @@ class Comparison:
 
 
 _DOWN, _PHOTOGRAPHS, _UP = "64 1080x1920:224x224", "256 375x500:224x224", "256 224x224:448x448"
+_UPRIGHT = "256 500x375:224x224"  # whose lines are no multiples of 16 bytes, nor of 4, apart
 _FLOATS = ("bfloat16", "float32"), ("NCHW",), ("bilinear", "bicubic"), (_DOWN, _PHOTOGRAPHS, _UP)
 COMPARISONS = {
     "resize": Comparison(
-        ("uint8",), tuple(LAYOUTS), ("bilinear", "bicubic", "lanczos3"), (_DOWN, _PHOTOGRAPHS, _UP)
+        ("uint8",),
+        tuple(LAYOUTS),
+        ("bilinear", "bicubic", "lanczos3"),
+        (_DOWN, _PHOTOGRAPHS, _UPRIGHT, _UP),
     ),
     "forward": Comparison(*_FLOATS),
     "backward": Comparison(*_FLOATS),

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -63,13 +63,13 @@ PRODUCTS = (
 
 
 class Variant(NamedTuple):
-    """A kernel, and what it is compiled for."""
+    """A kernel, and what it is compiled for; ``registers``: for sm_80, and for sm_90 and sm_100."""
 
     kernel: triton.JITFunction
     types: tuple[str | None, ...]
     constants: tuple[tuple[str, object], ...]
     warps: int
-    registers: int | None
+    registers: tuple[int, int] | None
 
     @property
     def name(self) -> str:
@@ -90,6 +90,7 @@ class Recorder:
 
     def noted(self, *arguments, enable_fp_fusion, num_warps=4, maxnreg=None, **constants):
         assert not enable_fp_fusion
+        maxnreg = (maxnreg, maxnreg) if isinstance(maxnreg, int) else maxnreg
         types = tuple(map(_type, arguments))
         variant = Variant(self.kernel, types, tuple(constants.items()), num_warps, maxnreg)
         self.variants.setdefault(variant, arguments)
@@ -113,7 +114,18 @@ def recording():
         for module in (launch, ragged):
             for name in (n for n in dir(module) if n.endswith("_kernel")):
                 patch.setattr(module, name, Recorder(getattr(module, name), variants))
+        patch.setattr(launch, "most", partial(_of_both_kinds, launch.most))
         yield variants
+
+
+def _of_both_kinds(most, *arguments) -> tuple[int, int]:
+    """What a GPU of sm_80, and one of sm_90 or sm_100, would be told."""
+    with pytest.MonkeyPatch.context() as patch:
+        found = []
+        for from_memory in (False, True):
+            patch.setattr(launch, "_multiplies_from_memory", lambda _, is_so=from_memory: is_so)
+            found.append(most(*arguments))
+    return tuple(found)
 
 
 @lru_cache(maxsize=1)
@@ -275,7 +287,7 @@ def compiled(variant: Variant, arguments: tuple, target: str):
     """The variant for a target, as Triton compiles it when it is launched with such arguments."""
     options = dict(variant.constants) | {"num_warps": variant.warps, "enable_fp_fusion": False}
     if variant.registers and TARGETS[target].backend == "cuda":
-        options["maxnreg"] = variant.registers
+        options["maxnreg"] = variant.registers[TARGETS[target].arch >= 90]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driver, "_active", Driver(target))  # there may be none to go back to
         return variant.kernel.warmup(*arguments, grid=(1,), **options)

@@ -6,7 +6,7 @@ An image is ``[B, C, H, W]`` of any strides; planes are the pairs of an image an
 import triton
 import triton.language as tl
 
-COLUMNS = tl.constexpr(12)
+COLUMNS = tl.constexpr(16)
 """Of the table of images of different sizes: see ``resize_kernel``."""
 
 

@@ -66,19 +66,20 @@ def resize(
     b = tables.blocks(second, down, aligns[1], chunk, *kinds[1], x.device)
     n_out = out.shape[one], out.shape[two]
     blocks = triton.cdiv(n_out[0], across), triton.cdiv(n_out[1], down)
-    order = 0, 1, one, two
+    order, count = (0, 1, one, two), warps(across, down, x.itemsize, source)
+    rough = isinstance(source, Frame) or (count == 4 and max(aligns) == 1)
     with on(x.device):
         resize_kernel[(planes * blocks[0] * blocks[1],)](
             x, out, *_pointers(a, first, whole), *_pointers(b, second, whole),
             *_side_ptrs(x, source, one == 2), scaling_ptr(scaling, x.device), None,
             out.shape[1], *blocks,
-            x.shape[one], n_out[0], a.weight.shape[3], first.weight.shape[1], first.scale,
-            lines, n_out[1], b.weight.shape[3], second.weight.shape[1], second.scale,
+            x.shape[one], n_out[0], first.weight.shape[1],
+            lines, n_out[1], second.weight.shape[1],
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             LIMBS_1=a.weight.shape[1], OUTPUTS_1=across, CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=b.weight.shape[1], OUTPUTS_2=down, CHUNK_2=chunk, ALIGN_2=aligns[1],
             IMAGE=image_type(scaling), PACKED=True, enable_fp_fusion=False,
-            num_warps=warps(across, down, x.itemsize, source),
+            num_warps=count, **registers(most(across, x.itemsize, rough, x.device)),
         )  # fmt: skip
     return True
 
@@ -103,11 +104,12 @@ def multiply(x: Tensor, weighing: Weighing, scaling: ScalingTable | None, out: T
         multiply_kernel[grid](
             x, out, *_pointers(blocks, weighing, whole), scaling_ptr(scaling, x.device),
             out.shape[1], x.shape[axis], n_out, n_other,
-            blocks.weight.shape[3], weighing.weight.shape[1], weighing.scale,
+            weighing.weight.shape[1],
             *(x.stride(i) for i in order), *(out.stride(i) for i in order),
             LIMBS=blocks.weight.shape[1], OUTPUTS=outputs, CHUNK=chunk, ALIGN=aligns[0],
             LANES=LINES, ALIGN_LANES=aligns[1], IMAGE=image_type(scaling),
             num_warps=8 if x.itemsize == 4 else 4, enable_fp_fusion=False,
+            **registers(most(outputs, x.itemsize, False, x.device)),
         )  # fmt: skip
 
 
@@ -238,8 +240,29 @@ def warps(across: int, down: int, pixel: int, source: Source = None) -> int:
     return 8 if large or pixel > 1 or isinstance(source, Frame) else 4
 
 
+def most(outputs: int, pixel: int, rough: bool, device: torch.device) -> int:
+    """Registers that a thread may have, with which products on the matrix units spill nothing.
+
+    128, so that two programs of eight warps fit, where that is enough, as the compiled kernels
+    tell; or all that there are.
+
+    Args:
+        outputs: of a tile, along the axis that is resampled first.
+        pixel: bytes of one.
+        rough: whether pixels are read byte by byte by four warps, or made of frames.
+    """
+    fits = outputs == 16 or (pixel == 1 and (outputs == 32 or _multiplies_from_memory(device)))
+    return 128 if fits and not rough else 255
+
+
+@lru_cache(maxsize=16)
+def _multiplies_from_memory(device: torch.device) -> bool:
+    """Whether the matrix units read operands from shared memory; others take registers for them."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] in (9, 10)
+
+
 def registers(most: int) -> dict[str, int]:
-    """As an option: how many a thread may have; with eight warps 128, so that two programs fit.
+    """As an option: how many a thread may have.
 
     Unless it is told, NVIDIA's assembler may use fewer, so that more threads run at once, and spill
     the rest. The compiler for AMD has no such option.

@@ -31,15 +31,14 @@ _IMAGE = ("x_image", "x_channel")
 
 @triton.jit
 def _multiplied(
-    pixels, sums, weight_ptr, width, at,
-    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, LEFT: tl.constexpr,
+    pixels, sums, weight_ptr, LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, LEFT: tl.constexpr
 ):  # fmt: skip
-    """``sums`` and the products of a window's pixels from ``at`` on with the first limbs.
+    """``sums`` and the products of a chunk's pixels with the first limbs of its weights.
 
     ``pixels`` are ``[CHUNK, lanes]`` with the weights on their ``LEFT``, else ``[lanes, CHUNK]``.
     """
     CHUNK: tl.constexpr = pixels.shape[0 if LEFT else 1]
-    weight_ptr += tl.arange(0, OUTPUTS)[:, None] * width + at + tl.arange(0, CHUNK)[None, :]
+    weight_ptr += tl.arange(0, OUTPUTS)[:, None] * CHUNK + tl.arange(0, CHUNK)[None, :]
     digits: tl.constexpr = pixels.dtype == tl.int8
     total = tl.zeros_like(sums) if digits else sums
     for _ in tl.static_range(LIMBS):
@@ -50,14 +49,12 @@ def _multiplied(
             total = tl.dot(weight, pixels, total, out_dtype=sums.dtype)
         else:
             total = tl.dot(pixels, weight.trans(), total, out_dtype=sums.dtype)
-        weight_ptr += OUTPUTS * width
+        weight_ptr += OUTPUTS * CHUNK
     return sums + total if digits else total
 
 
 @triton.jit
-def _multiplied_floats(
-    pixels, sums, weight_ptr, width, at, OUTPUTS: tl.constexpr, LEFT: tl.constexpr
-):  # fmt: skip
+def _multiplied_floats(pixels, sums, weight_ptr, OUTPUTS: tl.constexpr, LEFT: tl.constexpr):
     """``_multiplied`` for float32 in limbs, without products below the last bit.
 
     The units cut sums off, where others round: what is small is added first, and to ``sums`` once.
@@ -66,21 +63,26 @@ def _multiplied_floats(
     pixels -= high.to(tl.float32)
     middle = pixels.to(tl.bfloat16)
     low = (pixels - middle.to(tl.float32)).to(tl.bfloat16)
-    second_ptr = weight_ptr + OUTPUTS * width
-    total = tl.zeros_like(sums)
-    total = _multiplied(low, total, weight_ptr, width, at, 1, OUTPUTS, LEFT)
-    total = _multiplied(middle, total, second_ptr, width, at, 1, OUTPUTS, LEFT)
-    total = _multiplied(high, total, second_ptr + OUTPUTS * width, width, at, 1, OUTPUTS, LEFT)
-    total = _multiplied(middle, total, weight_ptr, width, at, 1, OUTPUTS, LEFT)
-    total = _multiplied(high, total, second_ptr, width, at, 1, OUTPUTS, LEFT)
-    return sums + _multiplied(high, total, weight_ptr, width, at, 1, OUTPUTS, LEFT)
+    LIMB: tl.constexpr = OUTPUTS * pixels.shape[0 if LEFT else 1]
+    second_ptr, third_ptr = weight_ptr + LIMB, weight_ptr + 2 * LIMB
+    total = _multiplied(low, tl.zeros_like(sums), weight_ptr, 1, OUTPUTS, LEFT)
+    total = _multiplied(middle, total, second_ptr, 1, OUTPUTS, LEFT)
+    total = _multiplied(high, total, third_ptr, 1, OUTPUTS, LEFT)
+    total = _multiplied(middle, total, weight_ptr, 1, OUTPUTS, LEFT)
+    total = _multiplied(high, total, second_ptr, 1, OUTPUTS, LEFT)
+    return sums + _multiplied(high, total, weight_ptr, 1, OUTPUTS, LEFT)
 
 
 @triton.jit
-def _window(window_ptr, tile, ALIGN: tl.constexpr):
-    """The first pixel of a block's window, and its length."""
-    start = tl.multiple_of(tl.load(window_ptr + 2 * tile), ALIGN)
-    return start, tl.load(window_ptr + 2 * tile + 1)
+def _window(window_ptr, weight_ptr, block, CHUNK: tl.constexpr, ALIGN: tl.constexpr):
+    """The first pixel of a block's window, its length, and where its weights begin.
+
+    ``CHUNK``: weights of a chunk, with all limbs. What is derived from the place of a chunk takes
+    fewer registers than a pointer that moves on.
+    """
+    window_ptr += 4 * block
+    start, place = tl.load(window_ptr), tl.load(window_ptr + 2).to(tl.int64)
+    return tl.multiple_of(start, ALIGN), tl.load(window_ptr + 1), weight_ptr + place * CHUNK
 
 
 @triton.jit
@@ -135,56 +137,61 @@ def _pixels(
 @triton.jit
 def _first_sums(
     x_ptr, side_ptr, frame_ptr, channel, n_first, n_second, x_first, x_second, second,
-    window_ptr, weight_ptr, bias_ptr, width, block,
+    window_ptr, weight_ptr, bias_ptr, block,
     LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, LANES: tl.constexpr,
     ALIGN: tl.constexpr, ALIGN_LANES: tl.constexpr,
 ):  # fmt: skip
-    """Sums along the first axis, ``[OUTPUTS, LANES]``, from ``second`` on along the other one."""
+    """Along the first axis, ``[OUTPUTS, LANES]``, from ``second`` on along the other one.
+
+    Bytes, or sums in float32.
+    """
     whole: tl.constexpr = x_ptr.dtype.element_ty == tl.uint8
     sums = tl.zeros((OUTPUTS, LANES), tl.int32 if whole else tl.float32)
-    start, length = _window(window_ptr, block, ALIGN)
-    weight_ptr += block.to(tl.int64) * LIMBS * OUTPUTS * width
+    OF_PIXEL: tl.constexpr = LIMBS * OUTPUTS
+    start, length, weight_ptr = _window(window_ptr, weight_ptr, block, CHUNK * OF_PIXEL, ALIGN)
     for at in range(0, length, CHUNK):
         pixels = _pixels(
             x_ptr, side_ptr, frame_ptr, channel,
             start + at, second, n_first, n_second, x_first, x_second,
             CHUNK, LANES, ALIGN, ALIGN_LANES,
         )  # fmt: skip
+        chunk_ptr = weight_ptr + at * tl.full((), OF_PIXEL, tl.int64)
         if pixels.dtype == tl.float32:
-            sums = _multiplied_floats(pixels.trans(), sums, weight_ptr, width, at, OUTPUTS, True)
+            sums = _multiplied_floats(pixels.trans(), sums, chunk_ptr, OUTPUTS, True)
         else:
-            sums = _multiplied(pixels.trans(), sums, weight_ptr, width, at, LIMBS, OUTPUTS, True)
+            sums = _multiplied(pixels.trans(), sums, chunk_ptr, LIMBS, OUTPUTS, True)
     if whole:
-        sums += tl.load(bias_ptr + block * OUTPUTS + tl.arange(0, OUTPUTS))[:, None]
+        bias = tl.load(bias_ptr + block * OUTPUTS + tl.arange(0, OUTPUTS))
+        sums = _bytes(sums + bias[:, None], window_ptr, block)
     return sums
 
 
 @triton.jit
 def _second_sums(
-    between, sums, weight_ptr, width, at,
-    LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, FINE: tl.constexpr,
+    between, sums, weight_ptr, LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, FINE: tl.constexpr
 ):  # fmt: skip
-    """``sums`` and the products of ``between`` ``[lanes, CHUNK]``, bytes or float32.
+    """``sums`` and the products of ``between`` ``[lanes, CHUNK]``, bytes or float32, as above.
 
     ``FINE``: whether float32 has to be kept to its last bits (of sizes from 2**-110 on, below
     which the third limb is too small for bfloat16).
     """
     if sums.dtype == tl.int32:
         pixels = (between - 128).to(tl.int8)
-        sums = _multiplied(pixels, sums, weight_ptr, width, at, LIMBS, OUTPUTS, False)
+        sums = _multiplied(pixels, sums, weight_ptr, LIMBS, OUTPUTS, False)
     elif FINE:
-        sums = _multiplied_floats(between, sums, weight_ptr, width, at, OUTPUTS, False)
+        sums = _multiplied_floats(between, sums, weight_ptr, OUTPUTS, False)
     else:
         for taken in tl.static_range(LIMBS):  # products below the last bit are left out
             part = between.to(tl.bfloat16)
-            sums = _multiplied(part, sums, weight_ptr, width, at, LIMBS - taken, OUTPUTS, False)
+            sums = _multiplied(part, sums, weight_ptr, LIMBS - taken, OUTPUTS, False)
             between -= part.to(tl.float32)
     return sums
 
 
 @triton.jit
-def _bytes(sums, bits):
-    return tl.minimum(tl.maximum(sums >> bits, 0), 255)
+def _bytes(sums, window_ptr, block):
+    """Of sums in fixed point, whose fraction bits a block's window tells."""
+    return tl.minimum(tl.maximum(sums >> tl.load(window_ptr + 4 * block + 3), 0), 255)
 
 
 @triton.jit
@@ -194,13 +201,13 @@ def _finite(sums):
 
 
 @triton.jit(
-    do_not_specialize=["x_ptr", "channels", "n_in", "taps", "bits", *_IMAGE],
+    do_not_specialize=["x_ptr", "channels", "n_in", "taps", *_IMAGE],
     do_not_specialize_on_alignment=["x_axis", "x_other"],
 )
 def multiply_kernel(
     x_ptr, out_ptr, window_ptr, weight_ptr, bias_ptr,
     tap_start_ptr, tap_count_ptr, tap_weight_ptr, scaling_ptr,
-    channels, n_in, n_out, n_other, width, taps, bits,
+    channels, n_in, n_out, n_other, taps,
     x_image, x_channel, x_axis, x_other,
     out_image, out_channel, out_axis, out_other,
     LIMBS: tl.constexpr, OUTPUTS: tl.constexpr, CHUNK: tl.constexpr, ALIGN: tl.constexpr,
@@ -209,14 +216,14 @@ def multiply_kernel(
     """A band along one axis: uint8 in fixed point, or floats of up to 32 bits in float32.
 
     Args:
-        window_ptr: int32 ``[blocks, 2]``, where each window begins, and its length.
-        weight_ptr: ``[blocks, LIMBS, OUTPUTS, width]``, zeros past a window.
+        window_ptr: int32 ``[blocks, 4]``, where each window begins, its length, which chunk of
+            ``weight_ptr`` is its first, and by how many bits sums of uint8 are shifted down.
+        weight_ptr: ``[chunks, LIMBS, OUTPUTS, CHUNK]``.
         bias_ptr: int32 ``[blocks, OUTPUTS]``, what sums of uint8 start from; else ``None``.
         tap_start_ptr, tap_count_ptr, tap_weight_ptr: the band as ``weigh_kernel`` takes it, in
             float32, for tiles with a NaN or an infinity; ``None`` for uint8.
         scaling_ptr, IMAGE: see ``_write``.
         x_image, ..., out_other: strides.
-        bits: by which sums of uint8 are shifted down.
         CHUNK: divides the lengths of windows.
         ALIGN: divides ``n_in``, the places where windows begin and, where it is more than 1,
             other strides than ``x_axis``, which is 1.
@@ -229,12 +236,10 @@ def multiply_kernel(
     j, i = _along(row, OUTPUTS, False), _along(column, LANES, True)
     sums = _first_sums(
         x_ptr, None, None, channel, n_in, n_other, x_axis, x_other, column * LANES,
-        window_ptr, weight_ptr, bias_ptr, width, row,
+        window_ptr, weight_ptr, bias_ptr, row,
         LIMBS, OUTPUTS, CHUNK, LANES, ALIGN, ALIGN_LANES,
     )  # fmt: skip
-    if sums.dtype == tl.int32:
-        sums = _bytes(sums, bits)
-    elif not _finite(sums):
+    if sums.dtype != tl.int32 and not _finite(sums):
         start, count, weights = _taps(tap_start_ptr, tap_count_ptr, tap_weight_ptr, taps, j, n_out)
         sums = _tap_sums(
             x_ptr, None, x_axis, x_other, i, i < n_other, None, start, count, weights,
@@ -246,7 +251,7 @@ def multiply_kernel(
 @triton.jit(
     do_not_specialize=[
         *("x_ptr", "side_ptr", "channels", "blocks_1", "blocks_2", "n_in_1", "n_in_2"),
-        *("taps_1", "taps_2", "bits_1", "bits_2", *_IMAGE),
+        *("taps_1", "taps_2", *_IMAGE),
     ],
     do_not_specialize_on_alignment=["x_1", "x_2"],
 )
@@ -255,7 +260,7 @@ def resize_kernel(
     window_1_ptr, weight_1_ptr, bias_1_ptr, tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr,
     window_2_ptr, weight_2_ptr, bias_2_ptr, tap_start_2_ptr, tap_count_2_ptr, tap_weight_2_ptr,
     side_ptr, frame_ptr, scaling_ptr, images_ptr, channels, blocks_1, blocks_2,
-    n_in_1, n_out_1, width_1, taps_1, bits_1, n_in_2, n_out_2, width_2, taps_2, bits_2,
+    n_in_1, n_out_1, taps_1, n_in_2, n_out_2, taps_2,
     x_image, x_channel, x_1, x_2,
     out_image, out_channel, out_1, out_2,
     LIMBS_1: tl.constexpr, OUTPUTS_1: tl.constexpr, CHUNK_1: tl.constexpr, ALIGN_1: tl.constexpr,
@@ -268,9 +273,11 @@ def resize_kernel(
 
         side_ptr, frame_ptr: see ``select_kernel``; the second axis first.
         images_ptr: int64 ``[images, COLUMNS]``, of each image the address, stride of channels,
-            lengths of the axes before, after, their strides in ``out``, in the image, and their
-            bits; then each has bands of its own, one after the other. ``None``: all are parts of
-            ``x_ptr``.
+            lengths of the axes before (up to a multiple of ``ALIGN_1``, from the address on, where
+            they may be other pixels), after, their strides in ``out``, in the image, the numbers
+            of their bands, of which each has ``blocks_1`` or ``blocks_2``, and for floats the taps
+            of an output, and where in ``tap_weight_1_ptr`` and so on those of the band begin.
+            ``None``: all are parts of ``x_ptr``.
         PACKED: whether the stride of the first axis is ``x_1`` for all images.
 
     Between the passes uint8 is uint8, and others are float32.
@@ -282,52 +289,49 @@ def resize_kernel(
     part = channel
     if side_ptr is not None:
         side_ptr, part = _beside(side_ptr, frame_ptr, image, channel, channels, x_image)
+    block_1, block_2 = column, row
     if images_ptr is not None:
         images_ptr += COLUMNS * image
         x_ptr = tl.load(images_ptr).to(x_ptr.dtype) + channel * tl.load(images_ptr + 1)
         n_in_1, n_in_2 = tl.load(images_ptr + 2).to(tl.int32), tl.load(images_ptr + 3).to(tl.int32)
         x_2 = tl.load(images_ptr + 9).to(tl.int32)
-        bits_1 = tl.load(images_ptr + COLUMNS - 2).to(tl.int32)
         if not PACKED:
             x_1 = tl.load(images_ptr + 8).to(tl.int32)
-        window_1_ptr += 2 * image * blocks_1
-        window_2_ptr += 2 * image * blocks_2
-        weight_1_ptr += image * blocks_1 * LIMBS_1 * OUTPUTS_1 * width_1
-        weight_2_ptr += image * blocks_2 * LIMBS_2 * OUTPUTS_2 * width_2
-        if whole:
-            bias_1_ptr += image * blocks_1 * OUTPUTS_1
+        block_1 += tl.load(images_ptr + 10).to(tl.int32) * blocks_1
+        block_2 += tl.load(images_ptr + 11).to(tl.int32) * blocks_2
     j, i = _along(column, OUTPUTS_1, False), _along(row, OUTPUTS_2, True)
     FINE: tl.constexpr = x_ptr.dtype.element_ty == tl.float32
+    OF_PIXEL: tl.constexpr = LIMBS_2 * OUTPUTS_2
     sums = tl.zeros((OUTPUTS_1, OUTPUTS_2), tl.int32 if whole else tl.float32)
-    start, length = _window(window_2_ptr, row, ALIGN_2)
-    weight_2_ptr += row.to(tl.int64) * LIMBS_2 * OUTPUTS_2 * width_2
+    start, length, weight_2_ptr = _window(
+        window_2_ptr, weight_2_ptr, block_2, CHUNK_2 * OF_PIXEL, ALIGN_2
+    )
     for at in range(0, length, CHUNK_2):
         between = _first_sums(
             x_ptr, side_ptr, frame_ptr, part, n_in_1, n_in_2, x_1, x_2, start + at,
-            window_1_ptr, weight_1_ptr, bias_1_ptr, width_1, column,
+            window_1_ptr, weight_1_ptr, bias_1_ptr, block_1,
             LIMBS_1, OUTPUTS_1, CHUNK_1, CHUNK_2, ALIGN_1, ALIGN_2,
         )  # fmt: skip
-        if whole:
-            between = _bytes(between, bits_1)
-        sums = _second_sums(between, sums, weight_2_ptr, width_2, at, LIMBS_2, OUTPUTS_2, FINE)
+        chunk_ptr = weight_2_ptr + at * tl.full((), OF_PIXEL, tl.int64)
+        sums = _second_sums(between, sums, chunk_ptr, LIMBS_2, OUTPUTS_2, FINE)
     if images_ptr is not None:  # not before, as registers are scarce
         n_out_1 = tl.load(images_ptr + 4).to(tl.int32)
         n_out_2 = tl.load(images_ptr + 5).to(tl.int32)
         out_1, out_2 = tl.load(images_ptr + 6), tl.load(images_ptr + 7)
     if whole:
-        if images_ptr is not None:
-            bias_2_ptr += image * blocks_2 * OUTPUTS_2
-            bits_2 = tl.load(images_ptr + COLUMNS - 1).to(tl.int32)
-        sums = _bytes(sums + tl.load(bias_2_ptr + i), bits_2)
+        bias = tl.load(bias_2_ptr + block_2 * OUTPUTS_2 + tl.arange(0, OUTPUTS_2))
+        sums = _bytes(sums + bias[None, :], window_2_ptr, block_2)
     elif not _finite(sums):
         if images_ptr is not None:
-            before_1, before_2 = image * blocks_1 * OUTPUTS_1, image * blocks_2 * OUTPUTS_2
+            before_1, before_2 = (block_1 - column) * OUTPUTS_1, (block_2 - row) * OUTPUTS_2
             tap_start_1_ptr += before_1
             tap_count_1_ptr += before_1
-            tap_weight_1_ptr += before_1 * taps_1
             tap_start_2_ptr += before_2
             tap_count_2_ptr += before_2
-            tap_weight_2_ptr += before_2 * taps_2
+            taps_1 = tl.load(images_ptr + 12).to(tl.int32)
+            taps_2 = tl.load(images_ptr + 13).to(tl.int32)
+            tap_weight_1_ptr += tl.load(images_ptr + 14)
+            tap_weight_2_ptr += tl.load(images_ptr + 15)
         start_1, count_1, weights_1 = _taps(
             tap_start_1_ptr, tap_count_1_ptr, tap_weight_1_ptr, taps_1, j, n_out_1
         )

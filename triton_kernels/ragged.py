@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import triton
 from torch import Tensor
 
 from . import launch, tables
-from .kernels import COLUMNS, select_kernel
+from .kernels import select_kernel
 from .products import resize_kernel
 from .tables import Blocks, ScalingTable
 from .weights import bits_kernel, blocks_kernel
@@ -20,10 +21,42 @@ from .weights import bits_kernel, blocks_kernel
 class Axes(NamedTuple):
     """One axis of every image, int64 ``[images, 4]`` and float64 ``[images, 2]``.
 
-    See ``blocks_kernel``.
+    See ``blocks_kernel``, whose first columns of ``axis_ptr`` ``whole`` has.
     """
 
     whole: np.ndarray
+    edges: np.ndarray
+
+
+class _Memory(NamedTuple):
+    """Where the images lie.
+
+    Args:
+        address, lead: int64 ``[images, 1]``: a multiple of ``align`` pixels, and how many pixels
+            past that the image begins.
+        strides: int64 ``[images, 3]``.
+        packed: whether pixels of all images are neighbours along the axis that is resampled first.
+        align: pixels, of which there are 16 or 4 bytes, that divide the other strides; or 1.
+    """
+
+    address: np.ndarray
+    strides: np.ndarray
+    lead: np.ndarray
+    packed: bool
+    align: int
+
+
+class _Plan(NamedTuple):
+    """The bands of an axis that differ: see ``blocks_kernel``.
+
+    Args:
+        band: int64 ``[images, 1]``, which of them each image has.
+        axis: int64 ``[bands, BAND]``.
+        edges: float64 ``[bands, 2]``.
+    """
+
+    band: np.ndarray
+    axis: np.ndarray
     edges: np.ndarray
 
 
@@ -54,45 +87,40 @@ def resize(
     """
     first, second = _chosen(swap, down, across), _chosen(swap, across, down)
     x, whole = images[0], images[0].dtype == torch.uint8
-    addresses, strides = _places(images)
-    packed = bool(not swap.any() and (strides[:, 2] == 1).all())
-    aligns = _align(images, addresses, strides) if packed else 1, 1
+    memory = _memory(images, down.whole[:, :1], swap)
+    aligns = memory.align, 1
     *outputs, chunk = tables.LIST_TILES[x.itemsize][0 if _scales(first).mean() > 1 else 1]
     kinds = [(torch.int8, 3)] * 2 if whole else [launch.LIMBS[x.dtype], launch.LIMBS[torch.float32]]
     n_out = [int(axes.whole[:, 1].max()) for axes in (first, second)]
     blocks = [triton.cdiv(n, size) for n, size in zip(n_out, outputs, strict=True)]
-    ours = np.array([[out.stride(3), out.stride(2)]])
-    table = [
-        *(addresses, strides[:, :1]),
-        *(axes.whole[:, i : i + 1] for i in (0, 1) for axes in (first, second)),
-        *(np.where(swap, ours[:, ::-1], ours), np.where(swap, strides[:, 1:], strides[:, :0:-1])),
-        np.full((len(images), 2), bits or 0),
+    plans = [
+        _planned(axes, before, *sizes, chunk, filter_, bits or 0)
+        for axes, before, *sizes in zip(
+            (first, second), (memory.lead, 0 * memory.lead), blocks, outputs, aligns, strict=True
+        )
     ]
-    parts = np.concatenate(table, 1), first.whole, second.whole, first.edges, second.edges
+    table = _table(first, second, swap, memory, plans, out)
+    parts = table, *(part for plan in plans for part in plan[1:])
     kernel = np.array([filter_.radius, *np.ravel(filter_.parameters), 0.0, 0.0])
     table, *described, kernel = _on_device((*parts, kernel), out.device)
+    # Strides of each image take registers.
+    warps = launch.warps(*outputs, x.itemsize) if memory.packed else 8
+    room = launch.most(outputs[0], x.itemsize, warps == 4 and memory.align == 1, x.device)
     with launch.on(out.device):
         (one, taps_1), (two, taps_2) = (
-            _bands(
-                axes, sizes, edges, kernel, table[COLUMNS.value - last :], filter_,
-                whole and bits is None, n, size, chunk, align, *kind,
+            _bands(plan, axis, edges, kernel, filter_, whole and bits is None, chunk, *sizes)
+            for plan, axis, edges, *sizes in zip(
+                plans, described[::2], described[1::2], blocks, outputs, aligns, kinds, strict=True
             )
-            for axes, n, size, align, kind, sizes, edges, last in zip(
-                (first, second), blocks, outputs, aligns, kinds, described[:2], described[2:],
-                (2, 1), strict=True,
-            )
-        )  # fmt: skip
+        )
         resize_kernel[(len(images) * len(x) * blocks[0] * blocks[1],)](
             x, out, *one, *taps_1, *two, *taps_2,
             None, None, launch.scaling_ptr(scaling, out.device), table, len(x), *blocks,
-            1, 1, one.weight.shape[3], _taps(taps_1), 0, 1, 1, two.weight.shape[3], _taps(taps_2),
-            0, 0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
+            1, 1, 1, 1, 1, 1, 0, 0, 1, 1, out.stride(0), out.stride(1), 1, 1,
             LIMBS_1=kinds[0][1], OUTPUTS_1=outputs[0], CHUNK_1=chunk, ALIGN_1=aligns[0],
             LIMBS_2=kinds[1][1], OUTPUTS_2=outputs[1], CHUNK_2=chunk, ALIGN_2=1,
-            IMAGE=launch.image_type(scaling), PACKED=packed, enable_fp_fusion=False,
-            # Strides of each image take registers.
-            num_warps=launch.warps(*outputs, x.itemsize) if packed else 8,
-            **({} if whole else launch.registers(255)),
+            IMAGE=launch.image_type(scaling), PACKED=memory.packed, enable_fp_fusion=False,
+            num_warps=warps, **launch.registers(room),
         )  # fmt: skip
 
 
@@ -120,49 +148,86 @@ def select(
 
 def _places(images: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     """Addresses ``[images, 1]`` and strides ``[images, 3]``."""
-    addresses = np.array([[image.data_ptr()] for image in images])
-    return addresses, np.array([image.stride() for image in images])
+    addresses = np.array([image.data_ptr() for image in images])[:, None]
+    strides = chain.from_iterable(image.stride() for image in images)
+    return addresses, np.fromiter(strides, np.int64).reshape(-1, 3)
 
 
-def _align(images: Sequence[Tensor], addresses: np.ndarray, strides: np.ndarray) -> int:
-    """As ``launch.align`` along rows, of all images."""
-    shapes, pixel = np.array([image.shape for image in images]), images[0].itemsize
-    apart = np.where(shapes[:, :2] > 1, strides[:, :2], 0)
-    units = addresses, pixel * shapes[:, 2], pixel * apart
-    unit = np.gcd.reduce(np.concatenate([part.ravel() for part in units]))
-    return launch.divisor(int(unit), (16, 4), pixel)
+def _memory(images: Sequence[Tensor], heights: np.ndarray, swap: np.ndarray) -> _Memory:
+    """Of images of ``heights`` ``[images, 1]``; ``swap`` as of ``resize``."""
+    (addresses, strides), x, align = _places(images), images[0], 1
+    packed = bool(not swap.any() and (strides[:, 2] == 1).all())
+    if packed:
+        lines = np.gcd.reduce(np.where(heights > 1, strides[:, 1:2], 0)[:, 0])
+        channels = np.gcd.reduce(strides[:, 0]) if len(x) > 1 else 0
+        align = launch.divisor(x.itemsize * math.gcd(lines, channels), (16, 4), x.itemsize)
+    # No allocation begins or ends within the 16 bytes of which a line is a part.
+    lead = addresses % (align * x.itemsize) // x.itemsize
+    return _Memory(addresses - lead * x.itemsize, strides, lead, packed, align)
+
+
+def _table(
+    first: Axes,
+    second: Axes,
+    swap: np.ndarray,
+    memory: _Memory,
+    plans: Sequence[_Plan],
+    out: Tensor,
+) -> np.ndarray:
+    """int64 ``[images, COLUMNS]``: see ``resize_kernel``."""
+    read = -(-(first.whole[:, :1] + memory.lead) // memory.align) * memory.align
+    ours, theirs = np.array([[out.stride(3), out.stride(2)]]), memory.strides
+    columns = [
+        *(memory.address, theirs[:, :1], read, second.whole[:, :1]),
+        *(axes.whole[:, 1:2] for axes in (first, second)),
+        *(np.where(swap, ours[:, ::-1], ours), np.where(swap, theirs[:, 1:], theirs[:, :0:-1])),
+        *(plan.band for plan in plans),
+        *(plan.axis[plan.band, i] for i in (7, 8) for plan in plans),
+    ]
+    return np.concatenate(columns, 1)
+
+
+def _planned(
+    axes: Axes, lead: np.ndarray, blocks: int, outputs: int, align: int, chunk: int,
+    filter_: Filter, bits: int,
+) -> _Plan:  # fmt: skip
+    """Places for the bands of an axis of every image; images that have the same share one."""
+    rows = np.concatenate([axes.whole, axes.edges.view(np.int64), lead], 1)
+    numbers: dict[bytes, int] = {}  # in a quarter of the time of ``np.unique`` of rows
+    keys = rows.view(f"V{rows.strides[0]}").ravel().tolist()
+    band = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    _, first = np.unique(band, return_index=True)
+    axes, lead = Axes(*(part[first] for part in axes)), lead[first, 0]
+    chunks = -(-(_longest(axes, outputs, filter_) + align) // chunk)
+    taps = _longest(axes, 1, filter_)
+    places = blocks * (chunks.cumsum() - chunks), blocks * outputs * (taps.cumsum() - taps)
+    columns = np.full_like(chunks, bits), chunks, places[0], taps, places[1], lead
+    return _Plan(band[:, None], np.stack([*axes.whole.T, *columns], 1), axes.edges)
 
 
 def _bands(
-    axes: Axes, sizes: Tensor, edges: Tensor, kernel: Tensor, bits: Tensor, filter_: Filter,
-    find_bits: bool, blocks: int, outputs: int, chunk: int, align: int, dtype: torch.dtype,
-    limbs: int,
+    plan: _Plan, axis: Tensor, edges: Tensor, kernel: Tensor, filter_: Filter, find_bits: bool,
+    chunk: int, blocks: int, outputs: int, align: int, kind: tuple[torch.dtype, int],
 ) -> tuple[Blocks, tuple[Tensor | None, ...]]:  # fmt: skip
-    """Those of an axis of every image, by ``blocks_kernel``, after ``bits_kernel`` if need be.
+    """Those of a plan by ``blocks_kernel``, after ``bits_kernel`` if need be.
 
     And tap by tap, for tiles of floats that are not finite.
     """
-    images, kind = len(axes.whole), {"FORM": filter_.form, "ANTIALIAS": filter_.antialias}
-    width = triton.cdiv(_longest(axes, outputs, filter_) + align, chunk) * chunk
-    made = tables.empty_blocks(images * blocks, outputs, width, dtype, limbs, sizes.device)
-    taps = (None,) * 3
+    form = {"FORM": filter_.form, "ANTIALIAS": filter_.antialias, "enable_fp_fusion": False}
+    (dtype, limbs), count, device = kind, len(plan.axis), axis.device
+    chunks, taps = (blocks * int(plan.axis[:, i].sum()) for i in (5, 7))
+    made = tables.empty_blocks(count * blocks, outputs, chunks, chunk, dtype, limbs, device)
+    by_tap = (None,) * 3
     if made.bias is None:
-        count, rows = _longest(axes, 1, filter_), images * blocks * outputs
-        places = (torch.empty(rows, dtype=torch.int64, device=sizes.device) for _ in range(2))
-        taps = *places, torch.empty(rows, count, device=sizes.device)
-    described = sizes, edges, kernel, bits
+        rows = torch.empty(2, count * blocks * outputs, dtype=torch.int64, device=device)
+        by_tap = *rows, torch.empty(outputs * taps, device=device)
     if find_bits:
-        bits_kernel[(images,)](*described, **kind, OUTPUTS=128, enable_fp_fusion=False)
-    blocks_kernel[(images * blocks,)](
-        *described, *made, *taps, blocks, width, _taps(taps), align, chunk, **kind,
-        LIMBS=limbs, OUTPUTS=outputs, enable_fp_fusion=False, num_warps=4 if outputs < 64 else 8,
+        bits_kernel[(count,)](axis, edges, kernel, **form, OUTPUTS=128)
+    blocks_kernel[(count * blocks,)](
+        axis, edges, kernel, *made, *by_tap, blocks, align, chunk, **form,
+        LIMBS=limbs, OUTPUTS=outputs, num_warps=4 if outputs < 64 else 8, **launch.registers(255),
     )  # fmt: skip
-    return made, taps
-
-
-def _taps(taps: tuple[Tensor | None, ...]) -> int:
-    """Of each output there is place for."""
-    return 1 if taps[-1] is None else taps[-1].shape[1]
+    return made, by_tap
 
 
 def _chosen(swap: np.ndarray, if_so: Axes, else_: Axes) -> Axes:
@@ -173,12 +238,12 @@ def _scales(axes: Axes) -> np.ndarray:
     return (axes.edges[:, 1] - axes.edges[:, 0]) / axes.whole[:, 1]
 
 
-def _longest(axes: Axes, outputs: int, filter_: Filter) -> int:
-    """No fewer pixels than any window of so many outputs has."""
+def _longest(axes: Axes, outputs: int, filter_: Filter) -> np.ndarray:
+    """No fewer pixels than any window of so many outputs has: int64 ``[images]``."""
     scale, (n_in, n_out) = _scales(axes), axes.whole[:, :2].T
     support = filter_.radius * (np.maximum(scale, 1) if filter_.antialias else 1)
     longest = (np.minimum(outputs, n_out) - 1) * scale + 2 * support + 2
-    return math.ceil(np.minimum(longest, n_in).max())
+    return np.ceil(np.minimum(longest, n_in)).astype(np.int64)
 
 
 def _on_device(parts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:

@@ -135,13 +135,14 @@ Source = Frame | str | None
 
 
 def empty_blocks(
-    count: int, outputs: int, width: int, dtype: torch.dtype, limbs: int, device: torch.device
-) -> Blocks:
-    """Place for so many blocks with ``limbs`` of ``dtype``."""
+    count: int, outputs: int, chunks: int, chunk: int, dtype: torch.dtype, limbs: int,
+    device: torch.device,
+) -> Blocks:  # fmt: skip
+    """Place for so many blocks of so many chunks together, with ``limbs`` of ``dtype``."""
     new = partial(torch.empty, device=device)
     bias = new(count, outputs, dtype=torch.int32) if dtype == torch.int8 else None
-    weight = new(count, limbs, outputs, width, dtype=dtype)
-    return Blocks(new(count, 2, dtype=torch.int32), weight, bias)
+    weight = new(chunks, limbs, outputs, chunk, dtype=dtype)
+    return Blocks(new(count, 4, dtype=torch.int32), weight, bias)
 
 
 @lru_cache(maxsize=512)
@@ -216,10 +217,10 @@ def blocks(
     device: torch.device,
 ) -> Blocks:  # fmt: skip
     """A band on ``device`` with ``limbs`` of ``dtype``; otherwise see ``windows``."""
-    window = windows(weighing, outputs, align, chunk)
+    start, length = windows(weighing, outputs, align, chunk)
     weight, count = weighing.weight.numpy(), weighing.count.numpy()
-    dense = np.zeros((window.shape[1] * outputs, max(window[1].max(), chunk)), weight.dtype)
-    lead = weighing.start.numpy() - np.repeat(window[0], outputs)[: len(count)]
+    dense = np.zeros((len(start) * outputs, length.max()), weight.dtype)
+    lead = weighing.start.numpy() - np.repeat(start, outputs)[: len(count)]
     for k in range(weight.shape[1]):
         rows = np.flatnonzero(k < count)
         dense[rows, lead[rows] + k] = weight[rows, k]
@@ -227,9 +228,13 @@ def blocks(
     if dtype == torch.int8:
         sums = dense.sum(1, dtype=np.int64) * 128 + int(weighing.begin)
         bias = torch.from_numpy(sums).to(torch.int32).to(device)
-    parts = torch.stack(_limbs(torch.from_numpy(dense), dtype, limbs))  # [limbs, outputs, width]
-    parts = parts.unflatten(1, (-1, outputs)).transpose(0, 1).contiguous()
-    window = torch.from_numpy(window).T.to(torch.int32).contiguous()
+    chunks = length // chunk
+    dense = dense.reshape(len(start), outputs, chunks.max(), chunk).swapaxes(1, 2)
+    dense = dense[np.arange(chunks.max()) < chunks[:, None]]  # [chunks, outputs, chunk]
+    parts = torch.stack(_limbs(torch.from_numpy(dense), dtype, limbs), 1)
+    bits = np.full_like(start, weighing.scale)
+    window = np.stack([start, length, chunks.cumsum() - chunks, bits], 1)
+    window = torch.from_numpy(window).to(torch.int32)
     return Blocks(window.to(device), parts.to(device), bias)
 
 

@@ -7,7 +7,10 @@ weights are the same bits. Filters are named by their form and its parameters.
 import triton
 import triton.language as tl
 
-from .kernels import COLUMNS, _rounded
+from .kernels import _rounded
+
+BAND = tl.constexpr(10)
+"""Columns of the table of bands: see ``blocks_kernel``."""
 
 STEP = tl.constexpr(16)
 """Columns of a block that are made at once: with more, registers would run out."""
@@ -131,16 +134,17 @@ def _store_limbs(place_ptr, weight, limb_stride, LIMBS: tl.constexpr):
 
 @triton.jit
 def _footprints(
-    axis_ptr, edge_ptr, filter_ptr, image, j, FORM: tl.constexpr, ANTIALIAS: tl.constexpr
+    axis_ptr, edge_ptr, filter_ptr, band, j, FORM: tl.constexpr, ANTIALIAS: tl.constexpr
 ):  # fmt: skip
     """Of outputs ``j``: first pixel with a weight and the one past the last, centre, sum and
     largest of the weights, all in ``[outputs]``; then what distances are multiplied with.
 
     Arguments as of ``blocks_kernel``.
     """
-    n_in, n_out = tl.load(axis_ptr + 4 * image), tl.load(axis_ptr + 4 * image + 1)
-    reverse, copies = tl.load(axis_ptr + 4 * image + 2), tl.load(axis_ptr + 4 * image + 3)
-    low, high = tl.load(edge_ptr + 2 * image), tl.load(edge_ptr + 2 * image + 1)
+    axis_ptr += BAND * band
+    n_in, n_out = tl.load(axis_ptr), tl.load(axis_ptr + 1)
+    reverse, copies = tl.load(axis_ptr + 2), tl.load(axis_ptr + 3)
+    low, high = tl.load(edge_ptr + 2 * band), tl.load(edge_ptr + 2 * band + 1)
     valid = j < n_out
     j = tl.where(reverse != 0, n_out - 1 - j, j)
     scale = (high - low) / n_out.to(tl.float64)
@@ -165,22 +169,22 @@ def _footprints(
     return begin, end, centre, tl.where(total == 0, 1.0, total), largest, inverse
 
 
-@triton.jit(do_not_specialize_on_alignment=["bits_ptr"])
+@triton.jit
 def bits_kernel(
-    axis_ptr, edge_ptr, filter_ptr, bits_ptr,
+    axis_ptr, edge_ptr, filter_ptr,
     FORM: tl.constexpr, ANTIALIAS: tl.constexpr, OUTPUTS: tl.constexpr,
 ):  # fmt: skip
-    """The most fraction bits, at most 22, with which the weights of each image's axis fit int16.
+    """The most fraction bits, at most 22, with which the weights of a band fit int16.
 
-    ``bits_ptr``, ``[images, COLUMNS]``, is written; the others are as of ``blocks_kernel``. Source:
-    ATen ``UpSampleKernel.cpp``, ``_compute_index_ranges_int16_weights``.
+    They are written to ``axis_ptr``; arguments as of ``blocks_kernel``. Source: ATen
+    ``UpSampleKernel.cpp``, ``_compute_index_ranges_int16_weights``.
     """
-    image = tl.program_id(0)
+    band = tl.program_id(0)
     most = tl.zeros((OUTPUTS,), tl.float64)
-    for block in range(0, tl.load(axis_ptr + 4 * image + 1).to(tl.int32), OUTPUTS):
+    for block in range(0, tl.load(axis_ptr + BAND * band + 1).to(tl.int32), OUTPUTS):
         j = block + tl.arange(0, OUTPUTS)
         _, _, _, total, largest, _ = _footprints(
-            axis_ptr, edge_ptr, filter_ptr, image, j, FORM, ANTIALIAS
+            axis_ptr, edge_ptr, filter_ptr, band, j, FORM, ANTIALIAS
         )
         most = tl.maximum(most, largest / total)
     most = tl.max(most, 0)
@@ -188,78 +192,84 @@ def bits_kernel(
     for less in range(1, 23):  # with 22 - less bits: whether one more would be too many
         bits = tl.where(scaled + 0.5 >= 32768.0, 22 - less, bits)
         scaled *= 0.5
-    tl.store(bits_ptr + COLUMNS * image, bits)
+    tl.store(axis_ptr + BAND * band + 4, bits)
 
 
-@triton.jit(
-    do_not_specialize=["blocks", "taps", "align", "chunk"],
-    do_not_specialize_on_alignment=["bits_ptr"],
-)
+@triton.jit(do_not_specialize=["blocks", "align", "chunk"])
 def blocks_kernel(
-    axis_ptr, edge_ptr, filter_ptr, bits_ptr, window_ptr, weight_ptr, bias_ptr,
-    tap_start_ptr, tap_count_ptr, tap_weight_ptr, blocks, width, taps, align, chunk,
+    axis_ptr, edge_ptr, filter_ptr, window_ptr, weight_ptr, bias_ptr,
+    tap_start_ptr, tap_count_ptr, tap_weight_ptr, blocks, align, chunk,
     FORM: tl.constexpr, ANTIALIAS: tl.constexpr, LIMBS: tl.constexpr, OUTPUTS: tl.constexpr,
 ):  # fmt: skip
-    """Bands of an axis of every image, as blocks: see ``multiply_kernel``.
+    """Bands as blocks, ``blocks`` of each: see ``multiply_kernel``.
 
     In fixed point, or in float32 where there is no ``bias_ptr``, and then also tap by tap.
 
     Args:
-        axis_ptr: int64 ``[images, 4]``: lengths of the axis before and after, whether outputs are
-            in reverse order, whether they are pixels as they are, from the lower edge on.
-        edge_ptr: float64 ``[images, 2]``: lower and upper edge of what is resampled, in pixels.
+        axis_ptr: int64 ``[bands, BAND]``: lengths of the axis before and after, whether outputs are
+            in reverse order, whether they are pixels as they are, from the lower edge on; fraction
+            bits of weights in fixed point; chunks that a block may have, and the band's first; taps
+            that an output may have, and where in ``tap_weight_ptr`` those of the band begin; pixels
+            in memory before the axis, from which on the places that are written count.
+        edge_ptr: float64 ``[bands, 2]``: lower and upper edge of what is resampled, in pixels.
         filter_ptr: float64 ``[3]`` or more: radius and parameters of the filter.
-        bits_ptr: int64 ``[images, COLUMNS]``, the first of which counts: fraction bits of the
-            weights in fixed point.
-        window_ptr, weight_ptr, bias_ptr: written, for each image ``blocks`` of ``width``.
-        tap_start_ptr, tap_count_ptr, tap_weight_ptr: written, for each image ``blocks * OUTPUTS``
-            outputs of ``taps``; ``None`` in fixed point.
+        window_ptr, weight_ptr, bias_ptr: written.
+        tap_start_ptr, tap_count_ptr, tap_weight_ptr: written, of each band ``blocks * OUTPUTS``
+            outputs; ``None`` in fixed point.
         align, chunk: divide the places where windows begin, and their lengths.
         FORM: of the filter: see ``_filter``.
         ANTIALIAS: whether it is widened by the scale.
     """
     whole: tl.constexpr = bias_ptr is not None
     program = tl.program_id(0)
-    image, block = program // blocks, program % blocks
+    band, block = program // blocks, program % blocks
     first, stop, centre, total, _, inverse = _footprints(
-        axis_ptr, edge_ptr, filter_ptr, image, block * OUTPUTS + tl.arange(0, OUTPUTS),
+        axis_ptr, edge_ptr, filter_ptr, band, block * OUTPUTS + tl.arange(0, OUTPUTS),
         FORM, ANTIALIAS,
     )  # fmt: skip
+    axis_ptr += BAND * band
     begin = tl.min(tl.where(stop > first, first, 1 << 62), 0)
-    begin = tl.minimum(begin, tl.load(axis_ptr + 4 * image)) // align * align
+    lead = tl.load(axis_ptr + 9)
+    begin = (tl.minimum(begin, tl.load(axis_ptr)) + lead) // align * align - lead
     length = tl.max(tl.where(stop > first, stop, begin), 0) - begin
     length = (length + chunk - 1) // chunk * chunk
-    window_ptr += 2 * program
-    tl.store(window_ptr, begin.to(tl.int32))
+    bits = tl.load(axis_ptr + 4)
+    place = tl.load(axis_ptr + 6) + block * tl.load(axis_ptr + 5)
+    window_ptr += 4 * program
+    tl.store(window_ptr, (begin + lead).to(tl.int32))
     tl.store(window_ptr + 1, length.to(tl.int32))
-    weight_ptr += program.to(tl.int64) * LIMBS * OUTPUTS * width
+    tl.store(window_ptr + 2, place.to(tl.int32))
+    tl.store(window_ptr + 3, bits.to(tl.int32))
+    limb = OUTPUTS * chunk
+    weight_ptr += place * LIMBS * limb
     rows = tl.arange(0, OUTPUTS)
     if whole:
-        bits = tl.load(bits_ptr + COLUMNS * image).to(tl.int32)
         one = (1 << bits).to(tl.float64)
         sums = tl.zeros((OUTPUTS,), tl.int32)
     else:
-        output = program.to(tl.int64) * OUTPUTS + rows
-        tl.store(tap_start_ptr + output, first)
+        output = program * OUTPUTS + rows
+        tl.store(tap_start_ptr + output, first + lead)
         tl.store(tap_count_ptr + output, stop - first)
-        tap_weight_ptr += (output * taps - first)[:, None]
+        taps = tl.load(axis_ptr + 8) + (block * OUTPUTS + rows) * tl.load(axis_ptr + 7)
+        tap_weight_ptr += (taps - first)[:, None]
     for column in range(0, length, STEP):
         columns = column + tl.arange(0, STEP)
         at = begin + columns
         used = (at[None, :] >= first[:, None]) & (at[None, :] < stop[:, None])
         distance = (at.to(tl.float64)[None, :] - centre[:, None] + 0.5) * inverse
         weight = _filter(distance, filter_ptr, FORM) / total[:, None]
-        place_ptr = weight_ptr + rows[:, None] * width + columns[None, :]
+        place_ptr = weight_ptr + (column // chunk) * LIMBS * limb
+        place_ptr = place_ptr + rows[:, None] * chunk + (columns % chunk)[None, :]
         if whole:
             weight *= one
             weight = tl.where(used, tl.where(weight < 0, weight - 0.5, weight + 0.5), 0.0)
             fixed = weight.to(tl.int32)
             sums += tl.sum(fixed, 1)
-            _store_digits(place_ptr, fixed, OUTPUTS * width, LIMBS)
+            _store_digits(place_ptr, fixed, limb, LIMBS)
         else:
             weight = tl.where(used, weight, 0.0).to(tl.float32)
             tl.store(tap_weight_ptr + at[None, :], weight, mask=used)
-            _store_limbs(place_ptr, weight, OUTPUTS * width, LIMBS)
+            _store_limbs(place_ptr, weight, limb, LIMBS)
     if whole:
-        bias = sums * 128 + (1 << (bits - 1))
+        bias = sums * 128 + (1 << (bits - 1)).to(tl.int32)
         tl.store(bias_ptr + program * OUTPUTS + rows, bias)

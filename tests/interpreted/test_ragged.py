@@ -277,18 +277,19 @@ def test_weights(rng, method, antialias):
     n_in, n_out = rng.integers(1, 200, count), int(rng.integers(1, 40))
     low = rng.uniform(0, n_in - 0.9)
     axis = profile.axis(n_in, n_out, low, rng.uniform(low + 0.5, n_in))
-    none = np.zeros(count)
-    blocks, width = -(-n_out // outputs), 512
-    whole = torch.from_numpy(np.stack([n_in, np.full(count, n_out), none, none], 1).astype(int))
-    window = torch.zeros(count * blocks, 2, dtype=torch.int32)
-    weight = torch.full((count * blocks, digits, outputs, width), 77, dtype=torch.int8)
+    blocks, chunks = -(-n_out // outputs), 8
+    columns = np.zeros((count, weights.BAND.value), dtype=int)
+    columns[:, 0], columns[:, 1], columns[:, 4], columns[:, 5] = n_in, n_out, bits, chunks
+    columns[:, 6] = blocks * chunks * np.arange(count)
+    window = torch.zeros(count * blocks, 4, dtype=torch.int32)
+    shape = count * blocks * chunks, digits, outputs, chunk
+    weight = torch.full(shape, 77, dtype=torch.int8)
     form, parameters = filter_.form
     weights.blocks_kernel[(count * blocks,)](
-        whole, torch.from_numpy(np.stack([axis.lo, axis.hi], 1)),
+        torch.from_numpy(columns), torch.from_numpy(np.stack([axis.lo, axis.hi], 1)),
         torch.tensor([filter_.radius, *np.ravel(parameters), 0.0, 0.0], dtype=torch.float64),
-        torch.full((count, weights.COLUMNS.value), bits), window, weight,
-        torch.empty(count * blocks, outputs, dtype=torch.int32),
-        None, None, None, blocks, width, 1, 1, chunk,
+        window, weight, torch.empty(count * blocks, outputs, dtype=torch.int32),
+        None, None, None, blocks, 1, chunk,
         FORM=form, ANTIALIAS=antialias, LIMBS=digits, OUTPUTS=outputs,
     )  # fmt: skip
     for i in range(count):
@@ -296,8 +297,10 @@ def test_weights(rng, method, antialias):
         band = filter_band(filter_, one, antialias, "renormalize")
         for j in range(n_out):
             block, row = i * blocks + j // outputs, j % outputs
-            start, length = window[block].tolist()
-            found = sum(weight[block, d, row, :length].long() << 8 * (3 - d) for d in range(digits))
+            start, length, place, found_bits = window[block].tolist()
+            assert found_bits == bits
+            rows = weight[place : place + length // chunk, :, row].transpose(0, 1).flatten(1)
+            found = sum(digit.long() << 8 * (3 - d) for d, digit in enumerate(rows))
             expected = np.zeros(max(one.n_in, start + length))
             expected[band.start[j] :][: band.taps] = band.weight[j] * 2.0**bits
             expected = np.trunc(expected + np.copysign(0.5, expected))
@@ -316,17 +319,35 @@ def test_sums_fit_32_bits(rng, method):
         assert np.maximum(band.weight, 0).sum(1).max() < 2
 
 
-@pytest.mark.parametrize(("sizes", "size"), [(((9, 700), (4, 900)), (1, 1)), (((8, 2),), (90, 3))])
-def test_bands_take_what_images_have(rng, on_kernels, monkeypatch, sizes, size):
-    """Windows are no longer than images, nor than the outputs that there are need."""
-    widths, plain = [], tables.empty_blocks
-    monkeypatch.setattr(tables, "empty_blocks", lambda *a: widths.append(a[2]) or plain(*a))
-    some = images(rng, sizes)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(
+    ("sizes", "size", "differ"),
+    [
+        (((9, 700), (4, 900)), (1, 1), (2, 2)),
+        (((8, 2),), (90, 3), (1, 1)),
+        (((5, 1500), (5, 20), (7, 20), (8, 21)), (6, 10), (3, 3)),
+        (((31, 20),) * 3, (70, 5), (1, 1)),
+    ],
+)
+def test_bands_take_what_images_have(rng, on_kernels, monkeypatch, sizes, size, differ, dtype):
+    """Windows are no longer than their image, nor than the outputs that there are need.
+
+    Whatever the largest image, and once for images of one size.
+    """
+    made, plain = [], tables.empty_blocks
+    monkeypatch.setattr(tables, "empty_blocks", lambda *a: made.append(a) or plain(*a))
+    some = images(rng, sizes) if dtype == torch.uint8 else floats(rng, dtype, sizes)
     batch, together = on_kernels(some, size, "lanczos3")
     assert together
-    assert torch.equal(batch, tr.resize_batch(some, size, "lanczos3"))
-    # Rounded up to whole chunks, from a multiple of 16 on.
-    assert max(widths) <= max(map(max, sizes)) + tables.LIST_TILES[1][0][2] + 16
+    for image, out in zip(some, batch, strict=True):
+        check(out, image, planned(image, size, "lanczos3", "pillow"))
+    lengths = zip(*(s[::-1] for s in sizes), strict=True)
+    axes = zip(size[::-1], lengths, differ[::-1], made, strict=True)
+    for n_out, lengths, bands, (count, outputs, chunks, chunk, *_) in axes:
+        blocks = -(-n_out // outputs)
+        assert count == blocks * bands
+        # Rounded up to whole chunks, from a multiple of 16 on.
+        assert chunks * chunk <= blocks * sum(n + 16 + chunk for n in set(lengths))
 
 
 @pytest.mark.parametrize("width", [48, 20, 30])
@@ -334,7 +355,7 @@ def test_bands_take_what_images_have(rng, on_kernels, monkeypatch, sizes, size):
 @pytest.mark.parametrize("stride", [96, 52, 51])
 @pytest.mark.parametrize("channel", [960, 964, 961])
 def test_alignment(on_kernels, monkeypatch, width, address, stride, channel):
-    """What is true of each image alone, and where the other one's is the best there is."""
+    """By how lines lie to each other, wherever the first begins and the last ends."""
     found = []
 
     class Noted:
@@ -348,4 +369,37 @@ def test_alignment(on_kernels, monkeypatch, width, address, stride, channel):
     best = memory.as_strided((2, 9, 48), (960, 96, 1))
     _, together = on_kernels([best, one], (9, 9), "bilinear")
     assert together
-    assert found == [min(launch.align(image[None], 3, (16, 4)) for image in (best, one))]
+    lines = memory.as_strided((1, 2, 9, 16), (0, channel, stride, 1))
+    assert found == [launch.align(lines, 3, (16, 4))]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("dtype", [torch.uint8, *SINGLE])
+@pytest.mark.parametrize("size", [(25, 9), (40, 70)])
+def test_parts_of_aligned_images(rng, on_kernels, monkeypatch, dtype, size):
+    """Read by whole 16 bytes, from any place on; pixels around a part do not count."""
+    kernel, found = ragged.resize_kernel, []
+
+    class Noted:
+        def __getitem__(self, grid):
+            return lambda *arguments, **constants: (
+                found.append(constants["ALIGN_1"] * dtype.itemsize)
+                or kernel[grid](*arguments, **constants)
+            )
+
+    monkeypatch.setattr(ragged, "resize_kernel", Noted())
+    sizes = ((30, 64),) * 3
+    around = images(rng, sizes) if dtype == torch.uint8 else floats(rng, dtype, sizes)
+    x = []
+    for image, width, (top, left) in zip(
+        around, (1, 17, 34), rng.integers(0, (10, 30), (3, 2)), strict=True
+    ):
+        x.append(image[:, top : top + 20, left : left + width])
+        if dtype.is_floating_point:
+            image[:, :, :left] = image[:, :, left + width :] = torch.nan
+    flips = [False, True, False]
+    result, together = on_kernels(x, size, "bicubic", flips=flips)
+    assert together
+    assert found == [16]
+    for image, flip, out in zip(x, flips, result, strict=True):
+        check(out, image, planned(image, size, "bicubic", "pillow", None, flip))
