@@ -257,8 +257,11 @@ def most(outputs: int, pixel: int, rough: bool, device: torch.device) -> int:
 
 @lru_cache(maxsize=16)
 def _multiplies_from_memory(device: torch.device) -> bool:
-    """Whether the matrix units read operands from shared memory; others take registers for them."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] in (9, 10)
+    """Whether the matrix units read both operands from there, whatever the version of Triton.
+
+    Others may take registers for them: for compute capability 10.0, where Triton 3.6 compiles.
+    """
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
 
 
 def registers(most: int) -> dict[str, int]:
