@@ -377,7 +377,10 @@ def test_alignment(on_kernels, monkeypatch, width, address, stride, channel):
 @pytest.mark.parametrize("dtype", [torch.uint8, *SINGLE])
 @pytest.mark.parametrize("size", [(25, 9), (40, 70)])
 def test_parts_of_aligned_images(rng, on_kernels, monkeypatch, dtype, size):
-    """Read by whole 16 bytes, from any place on; pixels around a part do not count."""
+    """Read by whole 16 bytes, from any place on; pixels around a part do not count.
+
+    Two of them are of one size, but begin at other places within 16 bytes.
+    """
     kernel, found = ragged.resize_kernel, []
 
     class Noted:
@@ -388,16 +391,16 @@ def test_parts_of_aligned_images(rng, on_kernels, monkeypatch, dtype, size):
             )
 
     monkeypatch.setattr(ragged, "resize_kernel", Noted())
-    sizes = ((30, 64),) * 3
+    sizes = ((30, 64),) * 4
     around = images(rng, sizes) if dtype == torch.uint8 else floats(rng, dtype, sizes)
     x = []
-    for image, width, (top, left) in zip(
-        around, (1, 17, 34), rng.integers(0, (10, 30), (3, 2)), strict=True
-    ):
+    lefts = 4 * rng.integers(0, 7, 4) + rng.permutation(4)
+    tops = rng.integers(0, 10, 4)
+    for image, width, top, left in zip(around, (1, 17, 17, 34), tops, lefts, strict=True):
         x.append(image[:, top : top + 20, left : left + width])
         if dtype.is_floating_point:
             image[:, :, :left] = image[:, :, left + width :] = torch.nan
-    flips = [False, True, False]
+    flips = [False, True, True, False]
     result, together = on_kernels(x, size, "bicubic", flips=flips)
     assert together
     assert found == [16]
