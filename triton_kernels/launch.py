@@ -257,9 +257,9 @@ def most(outputs: int, pixel: int, rough: bool, device: torch.device) -> int:
 
 @lru_cache(maxsize=16)
 def _multiplies_from_memory(device: torch.device) -> bool:
-    """Whether the matrix units read both operands from there, whatever the version of Triton.
+    """Whether the matrix units read from shared memory, whatever the version of Triton.
 
-    Others may take registers for them: for compute capability 10.0, where Triton 3.6 compiles.
+    Else operands take registers: also for compute capability 10.0, where Triton 3.6 compiles.
     """
     return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
 
