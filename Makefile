@@ -1,11 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
+NATIVE := $(addprefix torchresample/native/,*.cpp *.h build.py)
 
 .PHONY: quickstart test lint pillow12 bench clean
 
-# Installs anew when the project's requirements change. Compiling all of torch's dependencies to
-# bytecode takes longer than downloading them; what is imported is compiled then.
-.venv/%: pyproject.toml constraints.txt
+# Installs anew when the project's requirements or its C++ files change. Compiling all of torch's
+# dependencies to bytecode takes longer than downloading them; what is imported is compiled then.
+.venv/%: pyproject.toml constraints.txt $(wildcard $(NATIVE))
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
@@ -17,11 +18,7 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-# numba's compiled code is kept until the file of the function changes, not those that it draws on.
-torchresample/loops.py torchresample/weights.py: torchresample/vectors.py
-	touch $@
-
-test: lint torchresample/loops.py torchresample/weights.py
+test: lint
 	$(BIN)/python -m pytest -n 2
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 tests/interpreted
 

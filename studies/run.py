@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 Cell = dict[str, Any]
 ROOT = Path("runs")
-PACKAGES = ("torchresample", "torch", "torchvision", "numpy", "pillow", "numba", "scikit-learn")
+PACKAGES = ("torchresample", "torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

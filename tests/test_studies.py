@@ -209,7 +209,7 @@ def test_methods_end_to_end(folder, capsys, monkeypatch):
     place = methods.run(config)
     frame = pd.read_csv(place / "results.csv")
     head = ["task", "method", "size", "n", "top1", "low", "high", "delta", "lost", "gained"]
-    versions = ["torchresample", "torch", "torchvision", "numpy", "pillow", "numba", "scikit_learn"]
+    versions = ["torchresample", "torch", "torchvision", "numpy", "pillow", "scikit_learn"]
     assert list(frame.columns) == [
         *head, "p_value", *versions, "python", "device", "cpu", "threads", "commit",
     ]  # fmt: skip

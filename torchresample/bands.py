@@ -9,6 +9,7 @@ from functools import lru_cache, wraps
 
 import numpy as np
 
+from torchresample import native
 from torchresample.filters import Filter, Kernel
 
 SMALL, FEW, MANY = 2**12, 16, 1024
@@ -171,15 +172,11 @@ def filter_rows(kernel: Kernel, radius: float, axis: Axis, antialias: bool) -> R
 
 def _distances(radius: float, axis: Axis, filter_scale: float) -> tuple[np.ndarray, np.ndarray]:
     """The first pixel of each output's footprint; distances of its pixels, in a filter's units."""
-    from torchresample import weights  # numba takes a while to import
-
     centre = axis.centres
-    first, width = weights.footprints(centre, radius * filter_scale)
-    distance = np.empty((axis.n_out, width.max()))
+    first, width = native.footprints(centre, radius * filter_scale)
     # Past its footprint, where a kernel is zero.
     outside = radius + 1.0
-    inverse = 1.0 / filter_scale
-    return first, weights.distances(centre, first, width, inverse, outside, distance)
+    return first, native.distances(centre, first, width, 1.0 / filter_scale, outside)
 
 
 def overlap_rows(axis: Axis) -> Rows:
@@ -207,16 +204,12 @@ def pixel_at(position: np.ndarray, n_in: int) -> np.ndarray:
 
 def window_band(rows: Rows, n_in: int) -> Band:
     """Cut rows at the image's ends and normalise what is left."""
-    from torchresample import weights  # numba takes a while to import
-
     stop = np.minimum(rows.first + rows.weight.shape[1], n_in)
     start = np.maximum(rows.first, 0)
     taps = max(int((stop - start).max()), 1)
     start = np.minimum(start, n_in - taps)
-    weight = np.zeros((len(start), taps))
-    return Band(
-        n_in, len(start), start, weights.window(rows.first, rows.weight, n_in, start, weight)
-    )
+    weight = native.window(rows.first, rows.weight, n_in, start, taps)
+    return Band(n_in, len(start), start, weight)
 
 
 def folded_band(rows: Rows, n_in: int, boundary: str) -> Band:

@@ -2,28 +2,27 @@
 
 | pixels | pass | applied by |
 |---|---|---|
-| of any kind | a gather | ``loops``, moving values |
-| uint8 | fixed point, sums within int32 | ``loops``, products of 16-bit numbers |
-| uint8 | floating weights | ``loops``, sums in float64, or float32 where ordered so |
-| int32 between two passes | fixed point, a mean, products cut one by one | ``loops``, in int32 |
-| float32, float64 | weighted sums | ``loops``, in their own type |
+| of any kind | a gather | the compiled library, moving values |
+| uint8 | fixed point, sums within int32 | the library, products of int16 numbers |
+| uint8 | floating weights | the library, sums in float64, or float32 where ordered so |
+| int32 between two passes | fixed point, a mean, products cut one by one | the library, in int32 |
+| float32, float64 | weighted sums | the library, in their own type, or float64 where ordered so |
 | all others | all others | ``reference``: torch operations |
 
-Two passes that ``loops`` applies go together; where it lacks one, the reference applies both.
+Two passes that the library applies go together; where it lacks one, the reference applies both.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from ctypes import byref, pointer
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from torchresample import light, reference
+from torchresample import light, native, reference
 from torchresample.bands import Band, kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
@@ -33,13 +32,14 @@ if TYPE_CHECKING:
 PART = 2**20
 """Bytes of an image and its result worth a thread of their own."""
 
-_BETWEEN = {
-    torch.uint8: np.empty(0, np.uint8),
-    torch.int32: np.empty(0, np.int32),
-    torch.float32: np.empty(0, np.float32),
-    torch.float64: np.empty(0, np.float64),
-}
 WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+_ARRAYS = {
+    torch.uint8: np.dtype(np.uint8),
+    torch.int32: np.dtype(np.int32),
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
 
 Limits = tuple[float, float]
 Step = Callable[[Tensor, Tensor | None, bool], Tensor]
@@ -47,22 +47,57 @@ Step = Callable[[Tensor, Tensor | None, bool], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Weighing:
-    """A pass as ``loops`` takes it: see there for ``band``, ``index`` and ``cut``.
+    """A pass as the library takes it.
 
-    ``light``: ``decoded`` and ``encoded`` there.
+    Args:
+        dim: ``HORIZONTAL`` or ``VERTICAL``.
+        n_in: length of the axis that it reads.
+        start, count: int64 ``[n_out]``, the first pixel of each output, and how many.
+        weight: ``[n_out, taps]``, or int16 ``[n_out, limbs, taps]``; see ``native.trimmed``.
+        index: int64, the row that stands at each position, ascending; ``None``: that row itself.
+        pixel, store: dtypes of what is read and of what is stored.
+        half, shift, cut, mean: see ``Rounding`` in ``api.h``.
+        light: what stands for each byte that is read, float32, and the byte that stands for each
+            sum of 16 bits; each may be ``None``.
     """
 
     dim: int
     n_in: int
-    band: tuple
+    start: np.ndarray
+    count: np.ndarray
+    weight: np.ndarray
     index: np.ndarray | None
-    cut: np.int32 | None
+    pixel: torch.dtype
     store: torch.dtype
-    light: Sequence[np.ndarray | None]
+    half: int
+    shift: int
+    cut: int
+    mean: float
+    light: tuple[np.ndarray | None, np.ndarray | None]
+
+    @cached_property
+    def structure(self) -> native.Pass:
+        """What the library reads; it keeps the arrays that it points to."""
+        arrays = self.start, self.count, self.weight, self.index
+        pixel, store = _ARRAYS[self.pixel], _ARRAYS[self.store]
+        types = (native.TYPES[dtype] for dtype in (pixel, self.weight.dtype, store))
+        limbs = self.weight.shape[1] if self.weight.ndim == 3 else 1
+        structure = native.Pass(
+            self.n_in,
+            len(self.start),
+            self.weight.shape[-1],
+            *map(native.address, arrays),
+            *types,
+            limbs,
+            native.Rounding(self.half, self.shift, self.cut, self.mean),
+            *map(native.address, self.light),
+        )
+        structure.arrays = arrays, self.light
+        return structure
 
 
 def program(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> Callable[..., None]:
-    """What runs ``passes`` over pixels of ``dtype``: a function of ``x, out, inner``.
+    """Return what runs ``passes`` over pixels of ``dtype``: a function of ``x, out, inner``.
 
     It reads ``x`` ``[..., H, W]``, of any strides, and writes ``out`` ``[..., h, w]``, packed, with
     its channels outermost or, ``inner``, innermost.
@@ -84,10 +119,8 @@ def packed_strides(shape: Sequence[int], inner: bool) -> list[int]:
 
 def _run(steps: list[Step], x: Tensor, out: Tensor, inner: bool) -> None:
     x = materialised(x)
-    if x.ndim > 4:  # nor of more than 64 axes
+    if x.ndim > 4:
         x, out = as_4d(x), as_4d(out)
-    if x.requires_grad:  # nor of this; whoever wants the gradient has seen to it
-        x = x.detach()
     *first, last = steps
     for step in first:
         x = step(x, None, inner)
@@ -95,7 +128,7 @@ def _run(steps: list[Step], x: Tensor, out: Tensor, inner: bool) -> None:
 
 
 def materialised(x: Tensor) -> Tensor:
-    """``x``, whose memory holds its values: not less a sign, nor none as of a tensor of zeros."""
+    """Copy a tensor with the negative bit, or a zero tensor, whose memory lacks its values."""
     return torch.empty_like(x).copy_(x) if x.is_neg() or x._is_zerotensor() else x
 
 
@@ -122,29 +155,27 @@ def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[S
 
 
 def _weighed(first: Weighing, second: Weighing | None = None) -> Step:
-    from torchresample import loops  # numba takes a while to import
-
-    if second is None and first.dim == HORIZONTAL:
-        return partial(_looped, partial(loops.weigh_columns, first.band), True)
-    if second is None:
-        rows = partial(loops.weigh_rows, first.index, first.band, first.cut)
-        return partial(_looped, rows, False)
-    between = _BETWEEN[first.store]
-    if first.dim == HORIZONTAL:
-        down, lines = _compact(second)
-        bands = first.band, down.index, down.band, down.cut
-        both = partial(loops.weigh_columns_and_rows, lines, *bands, between, *first.light)
-        return partial(_looped, both, True)
-    bands = first.index, first.band, first.cut, second.band
-    both = partial(loops.weigh_rows_and_columns, *bands, second.n_in, between)
-    return partial(_looped, both, True)
+    """One pass, or two along different axes."""
+    lines = None
+    if second is not None and first.dim == HORIZONTAL:
+        second, lines = _compact(second)
+    across_first = first.dim == HORIZONTAL
+    program = native.Program(
+        pointer(first.structure),
+        None if second is None else pointer(second.structure),
+        across_first,
+        lines=native.address(lines),
+    )
+    program.passes = first, second, lines  # keeps what it points to
+    # A horizontal pass may read columns in which other channels lie beside those that count.
+    return partial(_resampled, program, across_first or second is not None)
 
 
 @kept(lambda step, *_: step.band.weight.size)
 def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing | None, Limits]:
     """A pass over pixels of ``dtype`` within ``limits``, and the limits of what it stores.
 
-    ``None`` where ``loops`` lacks its arithmetic.
+    ``None`` where the library lacks its arithmetic.
     """
     band, sums = step.band, _sums(step, dtype)
     ascending = band.gather is None or (np.diff(band.gather) >= 0).all()
@@ -152,10 +183,8 @@ def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing 
         return None, limits
     if sums is None or band.fold is not None:
         return None, limits
-    from torchresample import weights  # numba takes a while to import
-
     dense = np.ascontiguousarray(band.weight)
-    lead, count, negative, positive, largest = weights.extents(dense)
+    lead, count, negative, positive, largest = native.extents(dense)
     half = 2 ** (step.bits - 1) if step.rule == "fixed" and step.bits else 0
     if sums is np.int32:
         low = positive * limits[0] + negative * limits[1]
@@ -164,25 +193,35 @@ def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing 
             return None, limits
         whole = torch.iinfo(step.store)
         limits = max(low / 2**step.bits, whole.min), min(high / 2**step.bits, whole.max)
-    taps = int(max(count.max(), 1))
-    if sums is np.int32 and dtype == torch.uint8:
-        limbs = 1 if largest < 2**15 else 2
-        weight = weights.as_limbs(
-            dense, lead, count, np.zeros((band.rows, limbs, taps + taps % 2), np.int16)
-        )
-        weight = weight[:, 0] if limbs == 1 else weight
-    else:
-        weight = weights.trimmed(dense, lead, count, np.zeros((band.rows, taps), sums))
-    scale = np.float32(1) / np.float32(step.count) if step.rule == "mean" else np.int32(step.bits)
-    cut = np.int32(16) if step.sums == "floor16" else None
     store = step.store or (dtype if dtype.is_floating_point else torch.float64)
-    prepared = band.start + lead, count, weight, sums(half), scale
-    tables = [t.numpy() for t in light.tables()] if step.decodes else (None, None)
-    return Weighing(step.dim, band.n_in, prepared, band.gather, cut, store, tables), limits
+    if sums is np.int32 and dtype == torch.uint8:
+        weight = native.trimmed(dense, lead, count, np.int16, 1 if largest < 2**15 else 2)
+    else:
+        weight = native.trimmed(dense, lead, count, sums)
+    mean = step.rule == "mean"
+    weighing = Weighing(
+        step.dim,
+        band.n_in,
+        band.start + lead,
+        count,
+        weight,
+        band.gather,
+        dtype,
+        store,
+        half=half,
+        shift=0 if mean else step.bits,
+        cut=16 if step.sums == "floor16" else 0,
+        mean=float(np.float32(1) / np.float32(step.count)) if mean else 0.0,
+        light=(
+            light.tables()[0].numpy() if step.decodes else None,
+            light.tables()[1].numpy() if step.rule == "srgb" else None,
+        ),
+    )
+    return weighing, limits
 
 
 def _sums(step: Pass, dtype: torch.dtype) -> type | None:
-    """NumPy's type of the sums of a pass, where ``loops`` has its arithmetic."""
+    """NumPy's type of the sums of a pass, where the library has its arithmetic."""
     if step.rule in ("fixed", "floor", "mean") and step.store in (torch.uint8, torch.int32):
         if dtype == torch.int32:  # stored by a pass before: no image of int32 has such passes
             return np.int32 if step.sums in ("exact", "floor16") else None
@@ -193,8 +232,16 @@ def _sums(step: Pass, dtype: torch.dtype) -> type | None:
     if not real or dtype not in (torch.uint8, torch.float32, torch.float64):
         return None
     if step.sums == "float32":
-        return np.float32 if dtype != torch.float64 else None
-    return np.float32 if dtype == torch.float32 else np.float64
+        sums = np.float32
+    elif step.sums == "float64":
+        sums = np.float64
+    else:
+        sums = np.float32 if dtype == torch.float32 else np.float64
+    if step.decodes or step.rule == "srgb":  # in float64, which holds every such sum
+        return np.float64
+    store = step.store or (dtype if dtype.is_floating_point else torch.float64)
+    types = _ARRAYS[dtype], np.dtype(sums), _ARRAYS.get(store)
+    return sums if types[2] is not None and native.serves(*types) else None
 
 
 def _copy(x: Tensor, out: Tensor, inner: bool) -> Tensor:
@@ -219,35 +266,81 @@ def as_4d(x: Tensor) -> Tensor:
 def _selected(
     rows: Band | None, columns: Band | None, x: Tensor, out: Tensor | None, inner: bool
 ) -> Tensor:
-    from torchresample import loops  # numba takes a while to import
-
     if out is None:
         h = x.shape[-2] if rows is None else rows.n_out
         w = x.shape[-1] if columns is None else columns.n_out
         shape = *x.shape[:-2], h, w
         out = x.new_empty_strided(shape, packed_strides(shape, inner))
-    indices = (None if band is None else band.start for band in (rows, columns))
-    word = WORDS[x.itemsize]
-    _looped(partial(loops.select, *indices), False, x.view(word), out.view(word), inner)
+    source, x = _image(x, inner, False)
+    target, out = _image(out, inner, False)
+    indices = (None if band is None else native.address(band.start) for band in (rows, columns))
+    images = byref(source), byref(target)
+    count = _rows(out, inner)
+    native.call("gather", *indices, x.itemsize, *images, count, _parts(count, x, out))
     return out
 
 
-def _looped(run: Callable[..., None], spread: bool, x: Tensor, out: Tensor, inner: bool) -> Tensor:
-    """``run(source, step, channels, target, begin, end)``, a function of ``loops``.
+def _resampled(
+    program: native.Program, spread: bool, x: Tensor, out: Tensor, inner: bool
+) -> Tensor:
+    """Run the library's passes; see ``_image`` for ``spread``."""
+    source, x = _image(x, inner, spread)
+    target, out = _image(out, inner, False)
+    count = _rows(out, inner)
+    native.call(
+        "resample", byref(program), byref(source), byref(target), count, _parts(count, x, out)
+    )
+    return out
 
-    ``spread``: whether a column's channels may have others beside them that do not count.
+
+def _image(x: Tensor, inner: bool, spread: bool) -> tuple[native.Image, Tensor]:
+    """A tensor of at most four axes as the library reads it, and the tensor to keep meanwhile.
+
+    Values of a row must lie side by side; else the result describes a packed copy. Channels lie
+    innermost where ``inner``; there ``spread`` allows columns to be up to twice as far apart as the
+    channels need, so that part of the channels need not be copied first.
     """
-    source, step = _rows(x, inner, spread)
-    target, channels = _planes(out, inner)
-    size = source.nbytes + target.nbytes
-    _in_threads(partial(run, source, step, channels, target), len(target) * target.shape[1], size)
-    return out
+    shape, strides = x.shape, x.stride()
+    step = strides[-1] if inner else 1
+    if inner:
+        c = shape[-3]
+        packed = strides[-3] == 1 and c <= step <= (2 * c if spread else c)
+        if packed and step > c:  # what lies behind the last column is read with it
+            last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + step - c
+            packed = (x.storage_offset() + last + 1) * x.itemsize <= x.untyped_storage().nbytes()
+    else:
+        packed = strides[-1] == 1 or shape[-1] == 1
+    if not packed:
+        strides = packed_strides(shape, inner)
+        x = torch.empty_strided(shape, strides, dtype=x.dtype, device="cpu").copy_(x)
+        step = strides[-1] if inner else 1
+    planes, plane, size = 1, 0, x.itemsize
+    if not inner and len(shape) > 2:
+        planes, plane = shape[-3], strides[-3]
+    batch = strides[0] if len(shape) > 3 else 0
+    channels = shape[-3] if inner else 1
+    bytes_ = batch * size, plane * size, strides[-2] * size
+    return native.Image(x.data_ptr(), *bytes_, planes, *shape[-2:], step, channels), x
 
 
-@kept(lambda down: down.band[2].size)
+def _rows(out: Tensor, inner: bool) -> int:
+    """The rows of all planes together."""
+    return out.numel() // (out.shape[-1] * (out.shape[-3] if inner else 1))
+
+
+def _parts(rows: int, *tensors: Tensor) -> int:
+    """Into how many parts to cut all rows: one for each of torch's threads, fewer for few bytes."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return 1
+    size = sum(tensor.numel() * tensor.itemsize for tensor in tensors)
+    return min(threads, max(size // PART, 1), rows)
+
+
+@kept(lambda down: down.weight.size)
 def _compact(down: Weighing) -> tuple[Weighing, np.ndarray | None]:
     """The pass over the rows that it reads only, where they are few, and which those are."""
-    start, count, *rest = down.band
+    start, count = down.start, down.count
     if down.index is None and count.sum() > 0.75 * ((start + count).max() - start.min()):
         return down, None
     positions = np.unique(_positions(start, count))
@@ -256,7 +349,7 @@ def _compact(down: Weighing) -> tuple[Weighing, np.ndarray | None]:
         return down, None
     if down.index is not None:
         return replace(down, index=np.searchsorted(used, down.index)), used
-    return replace(down, band=(np.searchsorted(used, start), count, *rest)), used
+    return replace(down, start=np.searchsorted(used, start)), used
 
 
 def _positions(start: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -271,12 +364,12 @@ def normalise(x: Tensor, mean: np.ndarray, std: np.ndarray, flip: bool, out: Ten
     ``mean`` and ``std`` are float32, one value for each channel of ``out``, which is contiguous and
     mirrored left to right by ``flip``.
     """
-    from torchresample import pointwise  # numba takes a while to import
-
-    source, channels = _planes(x, x.shape[1] > 1 and x.stride(1) == 1)
-    target = out.numpy()
-    run = partial(pointwise.normalise, source, channels, mean, std, flip, target)
-    _in_threads(run, out.shape[0] * out.shape[2], source.nbytes + target.nbytes)
+    inner = x.shape[1] > 1 and x.stride(1) == 1
+    source, x = _image(x, inner, True)
+    count = out.shape[0] * out.shape[2]
+    pair = native.address(mean), native.address(std)
+    sizes = out.shape[1], out.data_ptr(), count, _parts(count, x, out)
+    native.call("normalise", byref(source), *pair, flip, *sizes)
     return out
 
 
@@ -287,105 +380,37 @@ def rgb_of_nv12(
 
     See ``nv12.as_rgb``; ``luma`` is ``[B, H, W]``, ``chroma`` ``[B, h, w, 2]``.
     """
-    from torchresample import pointwise  # numba takes a while to import
-
-    # NumPy asks for large pages: torch's new memory takes as long to appear as this to fill.
-    out = np.empty((len(luma), 3, *luma.shape[1:]), np.uint8)
-    planes = (materialised(x).flatten(2).contiguous().numpy() for x in (luma, chroma))
+    batch, h, w = luma.shape
+    out = torch.empty((batch, 3, h, w), dtype=torch.uint8, device="cpu")
+    luma, chroma = (materialised(plane).contiguous() for plane in (luma, chroma))
     numbers = conversion.weights, conversion.down, conversion.across
-    numbers = (np.array(part, np.int32) for part in numbers)
-    run = partial(pointwise.rgb_of_nv12, *numbers, lines, *planes, out)
-    rows = len(luma) * (lines[1] - lines[0])
-    _in_threads(run, rows, 4 * rows * luma.shape[2])
-    return torch.from_numpy(out)
+    numbers = [np.array(part, np.int32) for part in numbers]
+    count = batch * (lines[1] - lines[0])
+    places = luma.data_ptr(), chroma.data_ptr(), out.data_ptr()
+    parts = min(_parts(max(count, 1), luma, out), max(count, 1))
+    native.call("rgb_of_nv12", *map(native.address, numbers), *lines, h, w, *places, count, parts)
+    return out
 
 
 def premultiplied(x: Tensor) -> Tensor:
     """uint8 ``[..., C, H, W]`` with its other channels weighed by the last: see ``alpha``."""
-    from torchresample import pointwise  # numba takes a while to import
-
-    return _by_alpha(pointwise.weigh_by_alpha, x)
+    return _by_alpha(False, x)
 
 
 def straight(x: Tensor) -> Tensor:
     """The inverse of ``premultiplied``: see ``alpha``."""
-    from torchresample import pointwise  # numba takes a while to import
-
-    return _by_alpha(pointwise.divide_by_alpha, x)
+    return _by_alpha(True, x)
 
 
-def _by_alpha(change: Callable[..., None], x: Tensor) -> Tensor:
+def _by_alpha(divide: bool, x: Tensor) -> Tensor:
     inner = x.shape[-3] > 1 and x.stride(-3) == 1
     flat = as_4d(materialised(x))
-    source = flat.permute(0, 2, 3, 1) if inner else flat
-    source = source.contiguous().numpy()
-    out = np.empty_like(source)
-    # Planes of pixels or, ``inner``, pixels of channels.
-    rows = len(source) * (source.shape[1] if inner else source.shape[2])
-    _in_threads(partial(change, inner, source, out), rows, 2 * source.nbytes)
-    result = torch.from_numpy(out)
-    return (result.permute(0, 3, 1, 2) if inner else result).view(x.shape)
-
-
-def _view(x: Tensor, inner: bool) -> np.ndarray:
-    """``[..., C, H, W]`` or, ``inner``, ``[..., H, W, C]``."""
-    # NumPy's views take a small part of the time of torch's.
-    return x.numpy().swapaxes(-3, -2).swapaxes(-2, -1) if inner else x.numpy()
-
-
-def _as_planes(array: np.ndarray, inner: bool) -> tuple[np.ndarray, int]:
-    """``[P, H, W]`` or, ``inner``, ``[P, H, W * C]``; and how many values a column has."""
-    if not inner:
-        return array.reshape(-1, *array.shape[-2:]), 1
-    h, w, c = array.shape[-3:]
-    return array.reshape(-1, h, w * c), c
-
-
-def _planes(x: Tensor, inner: bool) -> tuple[np.ndarray, int]:
-    """``_as_planes`` of contiguous memory: of ``x`` or, where that has gaps, of a copy."""
-    array = _view(x, inner)
-    if not array.flags.c_contiguous:
-        array = torch.from_numpy(array).contiguous().numpy()  # in all of torch's threads
-    return _as_planes(array, inner)
-
-
-def _rows(x: Tensor, inner: bool, spread: bool) -> tuple[np.ndarray, int]:
-    """Rows as ``_planes`` has them, or longer ones; and how many values a column has.
-
-    A part of an image or, ``spread``, of its channels need not be copied first.
-    """
-    array = _view(x, inner)
-    if array.flags.c_contiguous:
-        return _as_planes(array, inner)
-    h, w, c = array.shape[-3:] if inner else (0, 0, 0)
-    if inner and array.size == h * w * c:
-        row, step, channel = x.stride(-2), x.stride(-1), x.stride(-3)
-        # Past the part, its last row may end outside the image.
-        end = (x.storage_offset() + h * row) * x.itemsize
-        whole = row >= w * step and end <= x.untyped_storage().nbytes()
-        if whole and channel == 1 and c <= step <= (2 * c if spread else c):
-            return x.as_strided((1, h, row), (h * row, row, 1)).numpy(), step
-    return _planes(x, inner)
-
-
-def _in_threads(run: Callable[[int, int], None], rows: int, size: int) -> None:
-    """``run(begin, end)`` for parts of all rows: torch's threads, fewer for few bytes."""
-    parts = threads = torch.get_num_threads()
-    if threads > 1:
-        parts = min(threads, max(size // PART, 1), rows)
-    if parts == 1:
-        run(0, rows)
-        return
-    edges = [rows * i // parts for i in range(parts + 1)]
-    for _ in _pool(threads).map(run, edges[:-1], edges[1:]):
-        pass
-
-
-@lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "torchresample")
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    # A forked process has none of its parent's threads.
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    strides = packed_strides(flat.shape, inner)
+    if list(flat.stride()) != strides:
+        flat = torch.empty_strided(flat.shape, strides, dtype=x.dtype, device="cpu").copy_(flat)
+    out = torch.empty_strided(flat.shape, strides, dtype=x.dtype, device="cpu")
+    batch, channels, h, w = flat.shape
+    count = batch * h
+    sizes = channels, h, w, flat.data_ptr(), out.data_ptr(), count, _parts(count, flat, out)
+    native.call("by_alpha", divide, inner, *sizes)
+    return out.view(x.shape)

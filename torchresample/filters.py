@@ -11,6 +11,8 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from torchresample import native
+
 Kernel = Callable[[np.ndarray], np.ndarray]
 
 
@@ -61,34 +63,22 @@ def _triangle(x: np.ndarray) -> np.ndarray:
     return np.maximum(1.0 - np.abs(x), 0.0)
 
 
-def _compiled(name: str, x: np.ndarray) -> np.ndarray:
-    """A function of ``weights``."""
-    from torchresample import weights  # numba takes a while to import
-
-    flat = np.ascontiguousarray(x, np.float64).ravel()
-    return getattr(weights, name)(flat, np.empty_like(flat)).reshape(np.shape(x))
-
-
-def _sinc(x: np.ndarray) -> np.ndarray:
-    return _compiled("sinc", x)
-
-
 def _hamming(x: np.ndarray) -> np.ndarray:
     # The cosine of an angle, by the sine of its half.
-    sine = _sinc(x / 2) * (np.pi / 2 * x)
+    sine = native.sinc(x / 2) * (np.pi / 2 * x)
     # Pillow writes the two constants as float literals and the rest in double.
     window = float(np.float32(0.54)) + float(np.float32(0.46)) * (1 - 2 * (sine * sine))
-    inside = np.where(x == 0, 1.0, _sinc(x) * window)  # where the two add up to more
+    inside = np.where(x == 0, 1.0, native.sinc(x) * window)  # where the two add up to more
     return np.where(np.abs(x) < 1, inside, 0.0)
 
 
 def _lanczos(lobes: int, x: np.ndarray) -> np.ndarray:
-    return np.where((x >= -lobes) & (x < lobes), _sinc(x) * _sinc(x / lobes), 0.0)
+    return np.where((x >= -lobes) & (x < lobes), native.sinc(x) * native.sinc(x / lobes), 0.0)
 
 
 def _gaussian(x: np.ndarray) -> np.ndarray:
     x = np.minimum(np.abs(x), 1.5)
-    return np.where(x < 1.5, _compiled("exponential", -2 * (x * x)), 0.0)
+    return np.where(x < 1.5, native.exponential(-2 * (x * x)), 0.0)
 
 
 def keys(a: float, x: np.ndarray) -> np.ndarray:
@@ -155,18 +145,20 @@ def _sinc_slope(x: np.ndarray) -> np.ndarray:
     # The difference loses its digits about zero.
     near = np.abs(x) < 1e-4
     divisor = np.where(near, 1.0, x)
-    return np.where(near, -(np.pi**2) / 3 * x, (np.cos(np.pi * x) - _sinc(x)) / divisor)
+    return np.where(near, -(np.pi**2) / 3 * x, (np.cos(np.pi * x) - native.sinc(x)) / divisor)
 
 
 def _hamming_slope(x: np.ndarray) -> np.ndarray:
     window, swing = float(np.float32(0.54)), float(np.float32(0.46))
     slope = _sinc_slope(x) * (window + swing * np.cos(np.pi * x))
-    slope -= _sinc(x) * (swing * np.pi * np.sin(np.pi * x))
+    slope -= native.sinc(x) * (swing * np.pi * np.sin(np.pi * x))
     return np.where(np.abs(x) < 1, slope, 0.0)
 
 
 def _lanczos_slope(lobes: int, x: np.ndarray) -> np.ndarray:
-    slope = _sinc_slope(x) * _sinc(x / lobes) + _sinc(x) * _sinc_slope(x / lobes) / lobes
+    slope = (
+        _sinc_slope(x) * native.sinc(x / lobes) + native.sinc(x) * _sinc_slope(x / lobes) / lobes
+    )
     return np.where(np.abs(x) < lobes, slope, 0.0)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchresample import cpu, light
+from torchresample import cpu, light, native
 from torchresample.bands import Band, kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
@@ -193,14 +193,12 @@ def _weighings(
 
     Before these, which pixels to gather first, where the matrix units apply the rest.
     """
-    from torchresample import weights  # numba and Triton take a while to import
     from torchresample.triton_kernels.tables import Weighing
 
     band = step.band
-    lead, count, negative, positive, _ = weights.extents(np.ascontiguousarray(band.weight))
+    lead, count, negative, positive, _ = native.extents(np.ascontiguousarray(band.weight))
     sums, limits = _sums(step, dtype, limits, negative, positive)
-    dense = np.zeros((band.rows, max(int(count.max()), 1)))
-    dense = weights.trimmed(band.weight, lead, count, dense)
+    dense = native.trimmed(np.ascontiguousarray(band.weight), lead, count, np.float64)
     store = step.store or (torch.float64 if sums == torch.float64 else torch.float32)
     options = {"rule": "keep"}
     if step.store is not None and not step.store.is_floating_point:
