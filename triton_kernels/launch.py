@@ -1,5 +1,6 @@
 """Launches of the kernels on tensors ``[B, C, H, W]`` of any strides."""
 
+import logging
 import math
 from functools import lru_cache
 from itertools import chain
@@ -33,6 +34,30 @@ LIMBS = {
     torch.float32: (torch.bfloat16, 3),
 }
 """Those of a weight of float32, by the pixels' dtype."""
+
+
+_logger = logging.getLogger("torchresample")
+
+
+@lru_cache(maxsize=1)
+def _announce() -> None:
+    """Say once in a process why the first calls on a GPU take long."""
+    _logger.warning(
+        "torchresample compiles Triton kernels, each at the first call that needs it, and keeps "
+        "them in %s. 'python -m torchresample warmup' compiles the usual ones ahead of time.",
+        triton.knobs.cache.dir,
+    )
+
+
+def _compiled(*, src, cache_hit: bool, **_) -> None:
+    """Listen to Triton's compiler."""
+    ours = getattr(getattr(src, "fn", None), "module", "").startswith(__package__)
+    if ours and not cache_hit:
+        _announce()
+
+
+if triton.knobs.compilation.listener is None:  # somebody else may listen
+    triton.knobs.compilation.listener = _compiled
 
 
 def near(x: Tensor) -> bool:
