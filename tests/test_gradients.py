@@ -195,3 +195,47 @@ def test_meta_and_fake_tensors():
 def test_integers_have_no_gradient(rng):
     image = torch.from_numpy(rng.integers(0, 256, (3, 9, 9), dtype=np.uint8))
     assert not tr.resize(image, 4).requires_grad
+
+
+@forward_mode
+@pytest.mark.parametrize(("like", "method"), [("pillow", "lanczos3"), ("torch", "bicubic")])
+def test_transforms_of_torch_func(rng, like, method):
+    """Gradients inside ``torch.func`` are those of autograd, in every composition."""
+    x, w = (torch.from_numpy(rng.normal(size=size)) for size in ((2, 9, 11), (2, 5, 7)))
+
+    def resized(x):
+        return tr.resize(x, (5, 7), method, like=like)
+
+    def loss(x):
+        return (resized(x) ** 3 * w).sum()
+
+    jacobian = torch.autograd.functional.jacobian(resized, x)
+    hessian = torch.autograd.functional.hessian(loss, x)
+    (gradient,) = torch.autograd.grad(loss(y := x.clone().requires_grad_()), y)
+    torch.testing.assert_close(torch.func.grad(loss)(x), gradient)
+    torch.testing.assert_close(
+        torch.func.vjp(resized, x)[1](w)[0], (jacobian * w[..., None, None, None]).sum((0, 1, 2))
+    )
+    torch.testing.assert_close(torch.func.jacrev(resized)(x), jacobian)
+    torch.testing.assert_close(torch.func.jacfwd(resized)(x), jacobian)
+    torch.testing.assert_close(torch.func.hessian(loss)(x), hessian)
+    torch.testing.assert_close(torch.func.jacrev(torch.func.jacfwd(loss))(x), hessian)
+    torch.testing.assert_close(torch.func.jacrev(torch.func.grad(loss))(x), hessian)
+    batch = torch.stack([x, 2 * x])
+    each = torch.stack([torch.func.grad(loss)(image) for image in batch])
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(loss))(batch), each)
+
+
+def test_presets_and_batches_inside_torch_func(rng):
+    x = torch.from_numpy(rng.random((3, 9, 11), dtype=np.float32))
+    calls = (
+        lambda x: tr.ImageClassification(5, 7)(x),
+        lambda x: tr.resize_batch([x, x], (4, 4), flips=[False, True]),
+        lambda x: tr.resize(x, (5, 7), "bilinear", like="linear-light"),
+        lambda x: tr.resize(x, (5, 7), "spline3", like="skimage"),
+        lambda x: tr.resize(x[:2], (5, 7), alpha=True),
+    )
+    for call in calls:
+        (expected,) = torch.autograd.grad(call(y := x.clone().requires_grad_()).square().sum(), y)
+        ours = torch.func.grad(lambda x, call=call: call(x).square().sum())(x)
+        torch.testing.assert_close(ours, expected)

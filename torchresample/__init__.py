@@ -1,7 +1,5 @@
 """torchresample: image resizing with the same pixels as Pillow, torch and OpenCV."""
 
-from importlib.metadata import version
-
 from torchresample.batch import resize_batch
 from torchresample.functional import resize
 from torchresample.nv12 import resize_nv12
@@ -18,4 +16,4 @@ __all__ = [
     "resize_batch",
     "resize_nv12",
 ]
-__version__ = version("torchresample")
+__version__ = "0.1.0"

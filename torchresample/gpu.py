@@ -87,9 +87,10 @@ def scaling_table(
     """What ``program`` takes for results ``(y / 255 - mean) / std``; floats are not divided."""
     from torchresample.triton_kernels.tables import ScalingTable
 
-    table = torch.ones(channels, 3, device="cpu")
+    kind = {"dtype": torch.float32, "device": "cpu"}
+    table = torch.ones(channels, 3, **kind)
     table[:, 0] = 255 if image == torch.uint8 else 1
-    table[:, 1], table[:, 2] = (torch.tensor(v, device="cpu") for v in (mean, std))
+    table[:, 1], table[:, 2] = (torch.tensor(v, **kind) for v in (mean, std))
     return ScalingTable(table, image)
 
 

@@ -24,20 +24,45 @@ if TYPE_CHECKING:
 
 
 def resample(x: Tensor, *scalars) -> Tensor:
-    """The operator below: its arguments, its result, its gradients.
+    """Run ``compute`` with whatever gradients, transforms, modes or tracers ask for.
 
-    Where nothing but the values is asked for, without torch's dispatcher, which takes as long as
-    a small resize. In forward-mode differentiation with the tangent that torch leaves out. (It
-    gives a custom operator's result no tangent, which then counts as zero.)
+    Where nothing but the values is asked for, torch's dispatcher is left out, which takes as long
+    as a small resize. In forward-mode differentiation the tangent is resampled here, since torch
+    gives a custom operator's result none, which then counts as zero.
     """
     if is_plain(x):
         return compute(x, *scalars)
-    if not torch.compiler.is_compiling() and torch._C._functorch.is_batchedtensor(x):
-        return operator(x, *scalars)  # whose rule for a batch comes back without it
+    if not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return _Resample.apply(x, *scalars)  # torch.func refuses gradients of a custom operator
     primal, tangent = forward_ad.unpack_dual(x)
     if tangent is None:
         return operator(x, *scalars)
     return forward_ad.make_dual(resample(primal, *scalars), resample(tangent, *scalars))
+
+
+class _Resample(torch.autograd.Function):
+    """``resample`` inside the transforms of ``torch.func``, one level of them at a time."""
+
+    @staticmethod
+    def forward(x: Tensor, *scalars) -> Tensor:
+        return resample(x, *scalars)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        _setup_context(ctx, inputs, output)
+        ctx.inputs = inputs[1:]
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, grad)
+
+    @staticmethod
+    def jvp(ctx, tangent: Tensor, *_) -> Tensor:
+        return resample(tangent, *ctx.inputs)
+
+    @staticmethod
+    def vmap(info, in_dims, x: Tensor, *scalars) -> tuple[Tensor, int]:
+        return _over_batch(info, in_dims, x, *scalars)
 
 
 def is_plain(x: Tensor) -> bool:
@@ -277,10 +302,12 @@ def _backward(ctx, grad):
 operator.register_autograd(_backward, setup_context=_setup_context)
 
 
-@operator.register_vmap
-def _(info, in_dims, x, *scalars):
+def _over_batch(info, in_dims, x, *scalars):
     x = x.movedim(in_dims[0], 0)
     if x.ndim > 3:
         return resample(x, *scalars), 0
     # Grey images: the batch is no channel, on which some roundings depend.
     return resample(x[:, None], *scalars)[:, 0], 0
+
+
+operator.register_vmap(_over_batch)

@@ -36,6 +36,13 @@ class Scaling:
         """Mean and standard deviation, where there are none those that change nothing."""
         return ((0.0,), (1.0,)) if self.mean is None else (self.mean, self.std)
 
+    # ``torch.save`` uses pickle protocol 2, with which a ``torch.memory_format`` has no pickle.
+    def __getstate__(self) -> dict[str, object]:
+        return vars(self) | {"layout": str(self.layout).removeprefix("torch.")}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state, layout=getattr(torch, state["layout"]))
+
 
 def check_scaling(
     mean: Sequence[float] | np.ndarray | Tensor | None,
@@ -250,7 +257,7 @@ def scaled(x: Tensor, scaling: Scaling, flip: bool) -> Tensor:
     x = x[None] if x.ndim == 3 else x.flatten(0, -4)
     single = x.dtype == torch.uint8 and dtype not in (torch.uint8, torch.float64)
     if single and x.numel() and engine(x) == "cpu" and is_plain(x):
-        out = torch.empty(x.shape, device=x.device)
+        out = torch.empty(x.shape, dtype=torch.float32, device=x.device)
         cpu.normalise(x, *_constants(channels, scaling), flip, out)
     elif fuses_scaling(x, dtype):
         whole = 0, 0, *x.shape[-2:]

@@ -220,7 +220,7 @@ def _bands(
     by_tap = (None,) * 3
     if made.bias is None:
         rows = torch.empty(2, count * blocks * outputs, dtype=torch.int64, device=device)
-        by_tap = *rows, torch.empty(outputs * taps, device=device)
+        by_tap = *rows, torch.empty(outputs * taps, dtype=torch.float32, device=device)
     if find_bits:
         bits_kernel[(count,)](axis, edges, kernel, **form, OUTPUTS=128)
     blocks_kernel[(count * blocks,)](
