@@ -12,9 +12,11 @@ from torchresample.checks import (
     Box,
     Method,
     check_box,
+    check_not_traced,
     check_options,
     check_pixels,
     is_dense,
+    plain_size,
     wants_gradient,
 )
 from torchresample.functional import resample_box
@@ -63,6 +65,8 @@ def resize_batch(
         ValueError, TypeError: an argument out of range or of the wrong type, naming it, and which
             of the images it is.
     """
+    check_not_traced()
+    size = plain_size(size)
     if not isinstance(size, Sequence) or len(size) != 2:
         raise ValueError(f"size must be (h, w), as all results have one size, got {size!r}")
     method = check_options(size, method, like, antialias, None, boundary, None)
@@ -109,8 +113,7 @@ def _resolved(
 ) -> tuple[list[tuple[float, ...] | None], bool]:
     """Corners of each box, and whether to antialias; errors name the image."""
     corners, dtype = [], images[0].dtype
-    if antialias is None:
-        antialias = PROFILES[like].default_antialias(method, dtype)
+    antialias = PROFILES[like].antialias(antialias, method, dtype)
     for i, (image, box) in enumerate(zip(images, boxes, strict=True)):
         try:
             check_pixels(image.shape, dtype, method, like, antialias)

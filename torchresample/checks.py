@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -26,6 +27,9 @@ _ENUM_NAMES = {
 }
 LONGEST = 2**31
 """Past the longest side that a size may ask for, in pixels."""
+
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+"""Dtypes of tensors that may stand for a size."""
 
 _DTYPES = (
     torch.uint8,
@@ -62,7 +66,8 @@ def check_options(
         )
     if antialias is not None and not isinstance(antialias, bool):
         raise TypeError(f"antialias must be True, False or None, got {antialias!r}")
-    if antialias is not None and antialias not in profile.methods[name].antialias:
+    choices = profile.methods[name].antialias
+    if antialias is not None and antialias not in choices and name not in profile.nearest:
         raise ValueError(
             f"antialias must be {not antialias} or None for method {name!r} of like={like!r}, "
             f"got {antialias}"
@@ -110,6 +115,19 @@ def known(argument: str, name: str, names: Iterable[str]) -> str:
     return name
 
 
+def plain_size(size: object) -> object:
+    """Turn whole numbers in arrays or tensors of at most one axis into ints; the rest stays."""
+    if isinstance(size, (np.ndarray, Tensor)):
+        whole = size.dtype.kind in "iu" if isinstance(size, np.ndarray) else size.dtype in _WHOLE
+        if not whole or size.ndim > 1 or (isinstance(size, Tensor) and size.is_meta):
+            return size
+        values = size.tolist()
+        return values if size.ndim == 0 else tuple(values)
+    if isinstance(size, (tuple, list)) and any(isinstance(v, (np.ndarray, Tensor)) for v in size):
+        return tuple(plain_size(side) for side in size)
+    return size
+
+
 def _plain(value: int) -> int:
     """A Python int where it was a NumPy one, whose products overflow; symbolic ints stay."""
     return int(value) if isinstance(value, np.integer) else value
@@ -146,6 +164,7 @@ def _check_size(size: Size | None, max_size: int | None, name: str) -> None:
 
 def check_side(argument: str, value: int) -> int:
     """A length in pixels."""
+    value = plain_size(value)
     if not _is_whole(value):
         raise TypeError(f"{argument} must be an int, got {value!r}")
     if value < 1 or value >= LONGEST:
@@ -165,14 +184,28 @@ def check_probability(argument: str, value: float) -> float:
     return value
 
 
-def check_range(argument: str, values: Sequence[float], most: float) -> tuple[float, float]:
-    """Least and largest of something positive."""
+def check_range(
+    argument: str, values: Sequence[float], most: float, zero: bool = False
+) -> tuple[float, float]:
+    """Least and largest of something positive or, where ``zero``, not negative.
+
+    In the wrong order they are exchanged, with a warning, where torchvision warns.
+    """
     pair = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 2
     if not pair or not all(map(is_number, values)):
         raise TypeError(f"{argument} must be two numbers, (least, largest), got {values!r}")
-    if not 0 < values[0] <= values[1] <= most:
-        raise ValueError(f"{argument} must have 0 < least <= largest <= {most}, got {values!r}")
-    return float(values[0]), float(values[1])
+    least, largest = sorted(map(float, values))
+    if not (least >= 0 if zero else least > 0) or not largest <= most or largest == 0:
+        below = "<=" if zero else "<"
+        raise ValueError(
+            f"{argument} must have 0 {below} least <= largest <= {most}, got {values!r}"
+        )
+    if values[0] > values[1]:
+        warnings.warn(
+            f"{argument} should be (least, largest), got {values!r}; it is taken in that order",
+            stacklevel=3,
+        )
+    return least, largest
 
 
 def _corners(box: Box | None) -> tuple[float, ...] | None:
@@ -281,6 +314,15 @@ def output_size(
             new_short, new_long = int(max_size * new_short / new_long), max_size
     new_short, new_long = max(new_short, 1), max(new_long, 1)
     return (new_long, new_short) if w <= h else (new_short, new_long)
+
+
+def check_not_traced() -> None:
+    """That ``torch.jit.trace`` does not record a call, whose sizes it would keep for all images."""
+    if torch.jit.is_tracing():
+        raise RuntimeError(
+            "torchresample cannot be recorded by torch.jit.trace, which would resize every later "
+            "image as the first one; torch.export and torch.compile take changing sizes"
+        )
 
 
 def is_dense(image: Tensor) -> bool:

@@ -22,11 +22,13 @@ from torchresample.checks import (
     check_box,
     check_box_gradient,
     check_dense,
+    check_not_traced,
     check_options,
     check_pixels,
     is_dense,
     listed,
     output_size,
+    plain_size,
     wants_gradient,
 )
 from torchresample.light import to_linear, to_srgb
@@ -76,6 +78,8 @@ def resize(
         like: the library whose pixels to reproduce, a key of ``PROFILES``; of ``"linear-light"``
             floats are sRGB from 0, black, to 1, white.
         antialias: widen the filter by the downscale factor; ``None`` takes the profile's default.
+            Methods that take one pixel for each output ignore it, as in torchvision, but for
+            ``"nearest"`` of ``"skimage"``, which then smooths first.
         box: ``(left, top, right, bottom)`` in source pixels, may be fractional: the part of the
             image that fills the result. Pixels around it are read as well. Pillow's own; under
             the other profiles it is the same geometry, which their libraries do not have. A tensor
@@ -110,6 +114,8 @@ def resize(
         planned = _looked_up(image, size, method, like, antialias, max_size, boundary)
         if planned is not None:
             return run_program(image, *planned)
+    check_not_traced()
+    size = plain_size(size)
     options = {"like": like, "antialias": antialias, "max_size": max_size, "boundary": boundary}
     if wants_gradient(box) and not isinstance(image, Tensor):
         raise TypeError(
@@ -196,8 +202,7 @@ def resolved(
     max_size: int | None,
 ) -> tuple[tuple[int, int], bool, tuple[float, ...] | None]:
     """Size of the result, antialias and box, as ``resample_part`` takes them."""
-    if antialias is None:
-        antialias = PROFILES[like].default_antialias(method, dtype)
+    antialias = PROFILES[like].antialias(antialias, method, dtype)
     check_pixels(shape, dtype, method, like, antialias)
     box = check_box(box, *shape[-2:])
     return output_size(size, max_size, *shape[-2:], box), antialias, box

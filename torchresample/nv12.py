@@ -9,7 +9,16 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample import cpu
-from torchresample.checks import Box, Method, check_options, is_dense, known, wants_gradient
+from torchresample.checks import (
+    Box,
+    Method,
+    check_not_traced,
+    check_options,
+    is_dense,
+    known,
+    plain_size,
+    wants_gradient,
+)
 from torchresample.functional import resample_part, resolved
 from torchresample.gpu import SINGLE
 from torchresample.ops import engine, is_plain, resample_scaled, rows_read
@@ -122,6 +131,8 @@ def resize_nv12(
 
     Source: ITU-R BT.601-7, BT.709-6, BT.2020-2; sitings: ITU-T H.264, annex E.
     """
+    check_not_traced()
+    size = plain_size(size)
     scaling = check_any_scaling(mean, std, dtype, layout)
     if scaling.mean is not None and len(scaling.mean) not in (1, 3):
         raise ValueError(f"mean must have one value, or three, got {scaling.mean}")

@@ -188,13 +188,13 @@ class Profile:
         """What ``boundary=None`` means; ``None`` where there is no choice."""
         return self.boundaries[0] if self.boundaries else None
 
-    def default_antialias(self, method: str, dtype: torch.dtype) -> bool:
-        """What ``antialias=None`` means."""
+    def antialias(self, asked: bool | None, method: str, dtype: torch.dtype) -> bool:
+        """Whether a method antialiases, by the argument ``asked`` (see ``check_options``)."""
         choices = self.methods[method].antialias
-        # scikit-image smooths floats before order 0, but not integers, which may be labels.
-        if method == "nearest" and len(choices) > 1:
+        if asked is None and len(choices) > 1 and method == "nearest":
+            # scikit-image smooths floats before order 0, but not integers, which may be labels.
             return dtype.is_floating_point
-        return choices[0]
+        return asked if asked in choices else choices[0]
 
 
 @kept(lambda band, _: band.weight.size)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample import cpu, ragged
-from torchresample.checks import check_dense, is_number
+from torchresample.checks import check_dense, check_not_traced, is_number
 from torchresample.functional import resample_part, resolved
 from torchresample.gpu import scaling_table
 from torchresample.ops import engine, fuses_scaling, is_plain, resample_scaled, result_layout
@@ -129,6 +129,7 @@ def prepared(
         box: ``(top, left, h, w)`` in whole pixels, beyond which nothing is read; ``None``: all.
         flip: whether to mirror the result left to right.
     """
+    check_not_traced()
     if isinstance(image, PIL.Image.Image):
         if image.mode not in _PIL_CHANNELS:
             raise ValueError(

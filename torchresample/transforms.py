@@ -20,11 +20,22 @@ from torchresample.checks import (
     check_probability,
     check_range,
     check_side,
+    plain_size,
 )
 from torchresample.preprocess import Scaling, check_scaling, prepared
 
 
-class Resize(v2.Transform):
+class _Eager:
+    """A module that ``torch.jit.script`` cannot compile, and says so."""
+
+    def __prepare_scriptable__(self) -> None:
+        raise TypeError(
+            f"{type(self).__name__} cannot be compiled by torch.jit.script; torch.export and "
+            "torch.compile take it"
+        )
+
+
+class Resize(_Eager, v2.Transform):
     """Resize images, and with them masks, boxes and key points, in a torchvision v2 pipeline.
 
     Takes what ``resize`` takes, or any structure of such inputs: as in torchvision, plain tensors
@@ -50,6 +61,7 @@ class Resize(v2.Transform):
         alpha: bool = False,
     ) -> None:
         super().__init__()
+        size = plain_size(size)
         self.method = check_options(size, method, like, antialias, max_size, boundary, box)
         check_alpha(alpha, like)
         self.size, self.like, self.antialias, self.box = size, like, antialias, box
@@ -84,7 +96,7 @@ def _extra_repr(module: nn.Module, names: Sequence[str], scaling: Scaling | None
     return ", ".join(f"{name}={value!r}" for name, value in given.items())
 
 
-class ImageClassification(nn.Module):
+class ImageClassification(_Eager, nn.Module):
     """The usual input of a classifier: resize, central crop, conversion to float, normalisation.
 
     In one go: only the pixels inside the crop are made, and the conversion and both steps of the
@@ -126,6 +138,7 @@ class ImageClassification(nn.Module):
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         super().__init__()
+        resize_size = plain_size(resize_size)
         options = (method, like, antialias, None, None, None)
         self.method = check_options(resize_size, *options, size_name="resize_size")
         self.crop_size = check_side("crop_size", crop_size)
@@ -142,7 +155,7 @@ class ImageClassification(nn.Module):
         return _extra_repr(self, names, self.scaling)
 
 
-class RandomResizedCrop(v2.RandomResizedCrop):
+class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
     """A random part of an image, resized, and where asked for mirrored, converted and normalised.
 
     Boxes are those of torchvision's ``v2.RandomResizedCrop`` from the same seed, mirrored images
@@ -181,8 +194,10 @@ class RandomResizedCrop(v2.RandomResizedCrop):
         dtype: torch.dtype | None = None,
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
+        size = plain_size(size)
         self.method = check_options(size, method, like, antialias, None, None, None)
-        scale, ratio = check_range("scale", scale, 1.0), check_range("ratio", ratio, 1e6)
+        scale = check_range("scale", scale, 1.0, zero=True)
+        ratio = check_range("ratio", ratio, 1e6)
         super().__init__(size, scale=scale, ratio=ratio)
         self.like, self.antialias = like, antialias
         self.hflip_prob = check_probability("hflip_prob", hflip_prob)
