@@ -73,7 +73,6 @@ BAD = [
         dict(image=PIL.Image.new("P", (5, 5)), method="nearest", like="skimage", antialias=True),
         ValueError, "antialias", "True",
     ),
-    (dict(image=PIL.Image.new("LAB", (5, 5))), TypeError, "image", "'LAB'"),
 ]  # fmt: skip
 
 

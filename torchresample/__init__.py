@@ -5,6 +5,7 @@ from importlib.metadata import version
 from torchresample.batch import resize_batch
 from torchresample.functional import resize
 from torchresample.nv12 import resize_nv12
+from torchresample.pil import ImageFileError
 from torchresample.profiles import METHODS, PROFILES
 from torchresample.transforms import ImageClassification, RandomResizedCrop, Resize
 
@@ -12,6 +13,7 @@ __all__ = [
     "METHODS",
     "PROFILES",
     "ImageClassification",
+    "ImageFileError",
     "RandomResizedCrop",
     "Resize",
     "resize",

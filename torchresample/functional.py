@@ -31,13 +31,21 @@ from torchresample.checks import (
 )
 from torchresample.light import to_linear, to_srgb
 from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
-from torchresample.pil import from_pixels, load, pixels
+from torchresample.pil import PALETTED, from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
 
-_PIL_MODES = ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16", "I", "F")
-_PIL_INDEXED = ("1", "P")
+_PIL_MODES = ("L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+_PIL_MODES += ("I;16", "I;16L", "I", "F")
+# Modes whose values Pillow does not weigh, or weighs wrongly, and what to convert them to.
+_PIL_SELECTED = {
+    "1": "'L'",
+    "P": "'RGB' or 'RGBA'",
+    "PA": "'RGBA'",
+    "I;16B": "'I'",
+    "I;16N": "'I'",
+}
 _TRANSPARENT = ("LA", "RGBA")
 _BOX_FORMATS = (
     tv_tensors.BoundingBoxFormat.XYXY,
@@ -99,8 +107,9 @@ def resize(
 
     Raises:
         ValueError: unknown name, a pair that the profile does not have, a size that is not
-            positive, an empty box or one outside the image, an image without pixels, a truncated
-            image file.
+            positive, an empty box or one outside the image, an image without pixels.
+        ImageFileError: a PIL image whose file cannot be decoded, as it is cut off, broken or
+            closed; it is an ``OSError`` and a ``ValueError``.
         TypeError: an image, dtype or argument of a type that is not served.
 
     Source: Pillow ``Resample.c``, ATen ``UpSampleKernel.cpp``, OpenCV ``resize.cpp``, and what
@@ -339,36 +348,38 @@ def _resize_pil(
     alpha: bool,
     **options,
 ) -> PIL.Image.Image:
+    load(image)
     mode, profile = image.mode, PROFILES[options["like"]]
-    if mode not in _PIL_MODES + _PIL_INDEXED:
-        raise TypeError(f"image must have a mode of {listed(_PIL_MODES)}, got {mode!r}")
+    if mode not in _PIL_MODES and mode not in _PIL_SELECTED:
+        raise TypeError(
+            f"image must have a mode of {listed([*_PIL_MODES, *_PIL_SELECTED])} (convert it to "
+            f"'RGB', 'RGBA' or 'F'), got {mode!r}"
+        )
     if alpha and mode not in _TRANSPARENT:
         raise ValueError(f"alpha must be False for a PIL image without it, got mode {mode!r}")
-    if profile.linear and mode not in ("L", "RGB") and method not in profile.nearest:
-        raise ValueError(
-            f"image must have mode 'L' or 'RGB' for like={options['like']!r}, got {mode!r}"
-        )
-    if mode in _PIL_INDEXED:
-        place = f"for a PIL image of mode {mode!r}, whose values have no mean"
-        place += " (or convert the image to 'RGB' or 'L')"
+    if mode in _PIL_SELECTED:
+        place = f"for a PIL image of mode {mode!r}, whose values are not weighed"
+        place += f" (or convert the image to {_PIL_SELECTED[mode]})"
         if method not in profile.nearest:
             raise ValueError(f"method must be nearest {place}, got {method!r}")
         if options["antialias"]:
             raise ValueError(f"antialias must be False {place}, got True")
-    load(image)
+    if profile.linear and mode not in ("L", "RGB") and method not in profile.nearest:
+        raise ValueError(
+            f"image must have mode 'L' or 'RGB' for like={options['like']!r} (convert it to one "
+            f"of these), got {mode!r}"
+        )
     alpha = alpha or (mode in _TRANSPARENT and options["like"].startswith("pillow"))
-    if mode == "1":
-        image = image.convert("L")
     # The unused byte of RGB must not count in a clamp to the image's range.
     with pixels(image, share=not profile.clips) as array:
         resized = _resize_array(array, size, method, box=box, alpha=alpha, **options)
-    result = _to_pil(resized, image)
-    return result if result.mode == mode else result.convert(mode)
+    return _to_pil(resized, image)
 
 
 def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:
     image = from_pixels(array, source.mode)
-    if source.palette is not None:
+    # Frames that were converted to RGB may still carry the palette that they had.
+    if source.mode in PALETTED and source.palette is not None:
         entries = source.palette.mode  # RGB or RGBA
         image.putpalette(source.getpalette(entries), entries)
     image.info = source.info.copy()

@@ -123,11 +123,12 @@ def prepared(
         flip: whether to mirror the result left to right.
     """
     if isinstance(image, PIL.Image.Image):
+        load(image)
         if image.mode not in _PIL_CHANNELS:
             raise ValueError(
-                f"image must be a PIL image of mode 'L' or 'RGB' (convert it), got {image.mode!r}"
+                "image must be a PIL image of mode 'L' or 'RGB' (convert it, as by "
+                f"image.convert('RGB')), got {image.mode!r}"
             )
-        load(image)
         with pixels(image, share=True) as array:
             x = torch.from_numpy(array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
             # The fourth byte of RGB is none of its channels.

@@ -21,6 +21,7 @@ from torchresample.checks import (
     check_range,
     check_side,
 )
+from torchresample.pil import load
 from torchresample.preprocess import Scaling, check_scaling, prepared
 
 
@@ -216,6 +217,8 @@ class RandomResizedCrop(v2.RandomResizedCrop):
 
     def _cut(self, inpt: Any, box: tuple[int, ...], flip: bool) -> Any:
         """The steps one by one, for what is not an image or stays a PIL image."""
+        if isinstance(inpt, PIL.Image.Image):
+            load(inpt)
         part = v2.functional.crop(inpt, *box)
         options = {"like": self.like, "antialias": self.antialias}
         resized = functional.resize(part, self.size, self.method, **options)
