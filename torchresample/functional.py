@@ -9,9 +9,9 @@ import PIL.Image
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from torchresample.alpha import premultiplied, resized_on_gpu, straight
-from torchresample.bands import Axis
 from torchresample.boxes import with_box_gradient
 from torchresample.checks import (
     Box,
@@ -47,11 +47,7 @@ _PIL_SELECTED = {
     "I;16N": "'I'",
 }
 _TRANSPARENT = ("LA", "RGBA")
-_BOX_FORMATS = (
-    tv_tensors.BoundingBoxFormat.XYXY,
-    tv_tensors.BoundingBoxFormat.XYWH,
-    tv_tensors.BoundingBoxFormat.CXCYWH,
-)
+_SIZED = (tv_tensors.BoundingBoxFormat.XYWH, tv_tensors.BoundingBoxFormat.CXCYWH)
 
 
 def resize(
@@ -72,9 +68,11 @@ def resize(
         image: ``[..., H, W]`` tensor, uint8, uint16, int16, int32, float16, bfloat16, float32 or
             float64 (nearest methods: any real dtype), any strides; ``[H, W]`` or ``[H, W, C]``
             ndarray; PIL image; or tv_tensor: ``Image`` and ``Video`` as tensors, ``Mask`` by
-            nearest whatever ``method`` says, ``BoundingBoxes`` and ``KeyPoints`` by moving their
-            coordinates, without clamping them. ``shape[-3]`` counts the channels, on which
-            OpenCV's rounding and scikit-image's clamp depend.
+            nearest unless ``method`` is ``"nearest-exact"``, ``BoundingBoxes`` and ``KeyPoints``
+            by moving their coordinates, without clamping them, integers exactly and then cut off
+            towards zero. Boxes with rotation are moved and clamped by torchvision.
+            ``shape[-3]`` counts the channels, on which OpenCV's rounding and scikit-image's clamp
+            depend.
         size: ``(h, w)`` in pixels, or the length of the shorter side, the longer one then being
             ``int(size * longer / shorter)`` as in torchvision, and at least 1. ``None``: the
             longer side becomes ``max_size``.
@@ -137,7 +135,7 @@ def resize(
     options["alpha"] = alpha
     if isinstance(image, tv_tensors.Mask):
         # Labels have no mean, and no place for smoothing.
-        method = "nearest"
+        method = method if method in PROFILES[like].nearest else "nearest"
         options |= {"antialias": False, "boundary": None, "alpha": False}
     if isinstance(image, tv_tensors.TVTensor):
         plain = _resize_tensor(image.as_subclass(Tensor), size, method, box, **options)
@@ -393,18 +391,50 @@ def _resize_coordinates(
     h, w = points.canvas_size
     box = check_box(box, h, w)
     new_h, new_w = output_size(size, max_size, h, w, box)
-    left, top, right, bottom = box or (0.0, 0.0, w, h)
-    axes = Axis(w, new_w, left, right), Axis(h, new_h, top, bottom)
+    corners = (0, 0, w, h) if box is None else (int(v) if v.is_integer() else v for v in box)
+    left, top, right, bottom = corners
     format_ = getattr(points, "format", None)
-    if format_ is not None and format_ not in _BOX_FORMATS:
-        raise TypeError(
-            f"image must be boxes in {listed(f.value for f in _BOX_FORMATS)}, got {format_.value}"
-        )
-    values = points.as_subclass(Tensor)
-    origin = values.new_tensor([axis.lo for axis in axes], dtype=torch.float64)
-    scale = values.new_tensor([axis.scale for axis in axes], dtype=torch.float64)
-    if format_ in _BOX_FORMATS[1:]:
-        origin = torch.stack([origin, torch.zeros_like(origin)])  # the second pair is a size
-    pairs = values.to(torch.float64).unflatten(-1, (-1, 2))
-    moved = ((pairs - origin) / scale).flatten(-2).to(values.dtype)
+    if format_ is not None and tv_tensors.is_rotated_bounding_format(format_):
+        # A rectangle at an angle becomes a parallelogram where the axes have different scales:
+        # what rectangle stands for it, and how it is clamped, is torchvision's choice.
+        if box is not None:
+            points = v2.functional.crop(points, top, left, bottom - top, right - left)
+        moved = v2.functional.resize(points, [new_h, new_w]).as_subclass(Tensor).clone()
+        return tv_tensors.wrap(moved, like=points, canvas_size=(new_h, new_w))
+    columns = []
+    for i, column in enumerate(points.as_subclass(Tensor).unbind(-1)):
+        lo, hi, n = (top, bottom, new_h) if i % 2 else (left, right, new_w)
+        origin = 0 if format_ in _SIZED and i >= 2 else lo  # the second pair is a size
+        columns.append(_moved(column, origin, hi - lo, n))
+    moved = torch.stack(columns, dim=-1)
     return tv_tensors.wrap(moved, like=points, canvas_size=(new_h, new_w))
+
+
+def _moved(values: Tensor, lo: float, span: float, n: int) -> Tensor:
+    """``(values - lo) * n / span`` in the dtype of ``values``, integers cut off towards zero.
+
+    Multiplied before it is divided, so that what is whole stays whole. Integers are exact, also
+    where the product has more than 64 bits: ``values`` and ``lo`` are divided by ``span`` first,
+    and only what these divisions leave is multiplied. (Where ``lo`` or ``span`` is a fraction,
+    the product is a float64.)
+    """
+    exact = (values.to(torch.float64) - lo) * n / span
+    if values.is_floating_point():
+        return exact.to(values.dtype)
+    whole = exact.trunc().to(torch.int64)
+    if not (isinstance(lo, float) or isinstance(span, float)):
+        wide = values.to(torch.int64)
+        product = (wide.remainder(span) - lo % span) * n
+        below = (wide.div(span, rounding_mode="floor") - lo // span) * n
+        below = below + product.div(span, rounding_mode="floor")
+        whole = torch.where((below < 0) & (product.remainder(span) != 0), below + 1, below)
+    moved = whole.to(values.dtype)
+    if values.is_cpu and is_plain(values):  # of a GPU, the answer would be waited for
+        # What int64 does not hold is off by 2**64, which is far more than exact is rounded by.
+        fits = (moved == whole) & ((whole.to(torch.float64) - exact).abs() < 2.0**62)
+        if not fits.all():
+            raise ValueError(
+                f"image must have coordinates that {values.dtype} holds after the resize, got "
+                f"{values[~fits][0].item()}, which becomes {exact[~fits][0].item():.0f}"
+            )
+    return moved

@@ -31,7 +31,8 @@ class Resize(v2.Transform):
     Takes what ``resize`` takes, or any structure of such inputs: as in torchvision, plain tensors
     are left alone where an image or a video stands beside them, and other values pass through,
     among them arrays, which may be labels: only an array that is the whole input is an image.
-    Boxes are not clamped to the result; ``v2.ClampBoundingBoxes`` does that.
+    Boxes are not clamped to the result, but those with rotation are, as torchvision does it;
+    ``v2.ClampBoundingBoxes`` clamps the others.
     Arguments, results and errors are those of ``torchresample.resize``; all that can be checked
     without an image is checked here.
     """
