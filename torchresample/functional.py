@@ -9,14 +9,15 @@ import PIL.Image
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from torchresample.alpha import premultiplied, resized_on_gpu, straight
+from torchresample.arrays import to_array, to_planes
 from torchresample.boxes import with_box_gradient
 from torchresample.checks import (
     Box,
     Method,
     Size,
+    channels_seem_last,
     check_alpha,
     check_alpha_channel,
     check_box,
@@ -28,10 +29,12 @@ from torchresample.checks import (
     listed,
     output_size,
     wants_gradient,
+    warn_of_channels,
 )
 from torchresample.light import to_linear, to_srgb
 from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
 from torchresample.pil import PALETTED, from_pixels, load, pixels
+from torchresample.points import resize_points
 from torchresample.profiles import PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
@@ -47,7 +50,6 @@ _PIL_SELECTED = {
     "I;16N": "'I'",
 }
 _TRANSPARENT = ("LA", "RGBA")
-_SIZED = (tv_tensors.BoundingBoxFormat.XYWH, tv_tensors.BoundingBoxFormat.CXCYWH)
 
 
 def resize(
@@ -66,13 +68,13 @@ def resize(
 
     Args:
         image: ``[..., H, W]`` tensor, uint8, uint16, int16, int32, float16, bfloat16, float32 or
-            float64 (nearest methods: any real dtype), any strides; ``[H, W]`` or ``[H, W, C]``
-            ndarray; PIL image; or tv_tensor: ``Image`` and ``Video`` as tensors, ``Mask`` by
-            nearest unless ``method`` is ``"nearest-exact"``, ``BoundingBoxes`` and ``KeyPoints``
-            by moving their coordinates, without clamping them, integers exactly and then cut off
-            towards zero. Boxes with rotation are moved and clamped by torchvision.
-            ``shape[-3]`` counts the channels, on which OpenCV's rounding and scikit-image's clamp
-            depend.
+            float64 (nearest methods: any real dtype), any strides; ``[H, W]`` or
+            ``[..., H, W, C]`` ndarray; PIL image; or tv_tensor: ``Image`` and ``Video`` as
+            tensors, ``Mask`` by nearest unless ``method`` is ``"nearest-exact"``, ``BoundingBoxes``
+            and ``KeyPoints`` by moving their coordinates, without clamping them, integers exactly
+            and then cut off towards zero. Boxes with rotation are moved and clamped by torchvision.
+            ``shape[-3]`` counts the channels (of an array its last axis does), on which OpenCV's
+            rounding and scikit-image's clamp depend.
         size: ``(h, w)`` in pixels, or the length of the shorter side, the longer one then being
             ``int(size * longer / shorter)`` as in torchvision, and at least 1. ``None``: the
             longer side becomes ``max_size``.
@@ -110,6 +112,11 @@ def resize(
             closed; it is an ``OSError`` and a ``ValueError``.
         TypeError: an image, dtype or argument of a type that is not served.
 
+    Warns:
+        UserWarning: outside compiled code, where the channels of a tensor seem to stand last in its
+            shape: its last axis is 3 or 4, which as a width makes the result more than ten times
+            as large as the image, and ``shape[-3]`` is more than 5.
+
     Source: Pillow ``Resample.c``, ATen ``UpSampleKernel.cpp``, OpenCV ``resize.cpp``, and what
     ``METHODS`` names.
     """
@@ -124,24 +131,25 @@ def resize(
             f"got {type(image).__module__}.{type(image).__qualname__}"
         )
     if isinstance(image, np.ndarray):
-        return _resize_array(image, size, method, box=box, alpha=alpha, **options)
+        return _resize_array(image, size, method, box, alpha=alpha, **options)
     method = check_options(size, method, like, antialias, max_size, boundary, box)
     check_alpha(alpha, like)
     labels = tv_tensors.BoundingBoxes, tv_tensors.KeyPoints, tv_tensors.Mask
     if isinstance(image, labels) and isinstance(box, Tensor):
         box = box.detach()
     if isinstance(image, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
-        return _resize_coordinates(image, size, max_size, box)
+        return resize_points(image, size, max_size, box)
     options["alpha"] = alpha
     if isinstance(image, tv_tensors.Mask):
         # Labels have no mean, and no place for smoothing.
         method = method if method in PROFILES[like].nearest else "nearest"
         options |= {"antialias": False, "boundary": None, "alpha": False}
     if isinstance(image, tv_tensors.TVTensor):
+        options["given"] = not isinstance(image, tv_tensors.Mask)  # which has no channels
         plain = _resize_tensor(image.as_subclass(Tensor), size, method, box, **options)
         return tv_tensors.wrap(plain, like=image)
     if isinstance(image, Tensor):
-        return _resize_tensor(image, size, method, box, **options)
+        return _resize_tensor(image, size, method, box, given=True, **options)
     if isinstance(image, PIL.Image.Image):
         return _resize_pil(image, size, method, box, **options)
     raise TypeError(
@@ -178,13 +186,13 @@ def _planned(
 ) -> tuple | None:
     """What ``run_program`` takes with the image, in a call without a box.
 
-    ``None`` where more than the program has to run.
+    ``None`` where more than the program has to run, or a warning is due.
     """
     method = check_options(size, method, like, antialias, max_size, boundary, None)
     profile = PROFILES[like]
     arguments = shape, dtype, size, method, None, like, antialias, max_size
     new_size, antialias, box = resolved(*arguments)
-    if profile.wraps(dtype, method, antialias):
+    if profile.wraps(dtype, method, antialias) or channels_seem_last(shape, new_size):
         return None
     options = method, like, antialias, boundary or profile.boundary, box, None, False, False
     channels = shape[-3] if len(shape) > 2 else 1
@@ -221,10 +229,14 @@ def _resize_tensor(
     max_size: int | None,
     boundary: str | None,
     alpha: bool,
+    given: bool = False,
 ) -> Tensor:
+    """``given``: as a tensor, whose channels may stand last by mistake."""
     check_dense(image)
     arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
     size, antialias, corners = resolved(*arguments)
+    if given and channels_seem_last(image.shape, size):
+        warn_of_channels(image.shape, size)
     options = method, like, antialias, boundary or PROFILES[like].boundary, corners
     if not alpha:
         return resample_box(image, size, *options, False, box)
@@ -315,26 +327,28 @@ def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
     return out.clamp(low, high)
 
 
-def _resize_array(image: np.ndarray, size: Size | None, method: Method, **options) -> np.ndarray:
-    if isinstance(image, np.ma.MaskedArray):
-        raise TypeError("image must be a plain ndarray, got a masked array")
-    wide = image.dtype.kind == "f" and image.dtype.itemsize > 8  # longdouble
-    if image.dtype.kind not in "biufc" or not image.dtype.isnative or wide:
-        raise TypeError(f"image must be an array of native numbers, got dtype {image.dtype}")
-    if image.ndim not in (2, 3):
-        raise ValueError(f"image must be an array [H, W] or [H, W, C], got shape {image.shape}")
-    if 0 in image.shape[:2]:
-        raise ValueError(f"image must have at least one pixel, got shape {image.shape}")
-    # torch takes neither memory that it may not write to, nor strides that are negative or split
-    # an element.
-    size_of = image.dtype.itemsize
-    if not image.flags.writeable or any(s < 0 or s % size_of for s in image.strides):
-        image = image.copy()
-    if image.ndim == 2:
-        return resize(torch.from_numpy(image), size, method, **options).numpy()
-    planes = torch.from_numpy(image.transpose(2, 0, 1))
-    resized = resize(planes, size, method, **options).numpy()
-    return np.ascontiguousarray(resized.transpose(1, 2, 0))
+def _resize_array(
+    image: np.ndarray,
+    size: Size | None,
+    method: Method,
+    box: Box | None,
+    *,
+    like: str,
+    antialias: bool | None,
+    max_size: int | None,
+    boundary: str | None,
+    alpha: bool,
+) -> np.ndarray:
+    planes = to_planes(image)
+    options = like, antialias, max_size, boundary
+    if box is None and alpha is False and is_plain(planes):
+        planned = _looked_up(planes, size, method, *options)
+        if planned is not None:
+            return to_array(run_program(planes, *planned))
+    method = check_options(size, method, *options, box)
+    check_alpha(alpha, like)
+    named = {"like": like, "antialias": antialias, "max_size": max_size, "boundary": boundary}
+    return to_array(_resize_tensor(planes, size, method, box, alpha=alpha, **named))
 
 
 def _resize_pil(
@@ -370,7 +384,7 @@ def _resize_pil(
     alpha = alpha or (mode in _TRANSPARENT and options["like"].startswith("pillow"))
     # The unused byte of RGB must not count in a clamp to the image's range.
     with pixels(image, share=not profile.clips) as array:
-        resized = _resize_array(array, size, method, box=box, alpha=alpha, **options)
+        resized = _resize_array(array, size, method, box, alpha=alpha, **options)
     return _to_pil(resized, image)
 
 
@@ -382,59 +396,3 @@ def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:
         image.putpalette(source.getpalette(entries), entries)
     image.info = source.info.copy()
     return image
-
-
-def _resize_coordinates(
-    points: Tensor, size: Size | None, max_size: int | None, box: Box | None
-) -> Tensor:
-    """Move boxes or key points with the image they lie on; their dtype stays, as in torchvision."""
-    h, w = points.canvas_size
-    box = check_box(box, h, w)
-    new_h, new_w = output_size(size, max_size, h, w, box)
-    corners = (0, 0, w, h) if box is None else (int(v) if v.is_integer() else v for v in box)
-    left, top, right, bottom = corners
-    format_ = getattr(points, "format", None)
-    if format_ is not None and tv_tensors.is_rotated_bounding_format(format_):
-        # A rectangle at an angle becomes a parallelogram where the axes have different scales:
-        # what rectangle stands for it, and how it is clamped, is torchvision's choice.
-        if box is not None:
-            points = v2.functional.crop(points, top, left, bottom - top, right - left)
-        moved = v2.functional.resize(points, [new_h, new_w]).as_subclass(Tensor).clone()
-        return tv_tensors.wrap(moved, like=points, canvas_size=(new_h, new_w))
-    columns = []
-    for i, column in enumerate(points.as_subclass(Tensor).unbind(-1)):
-        lo, hi, n = (top, bottom, new_h) if i % 2 else (left, right, new_w)
-        origin = 0 if format_ in _SIZED and i >= 2 else lo  # the second pair is a size
-        columns.append(_moved(column, origin, hi - lo, n))
-    moved = torch.stack(columns, dim=-1)
-    return tv_tensors.wrap(moved, like=points, canvas_size=(new_h, new_w))
-
-
-def _moved(values: Tensor, lo: float, span: float, n: int) -> Tensor:
-    """``(values - lo) * n / span`` in the dtype of ``values``, integers cut off towards zero.
-
-    Multiplied before it is divided, so that what is whole stays whole. Integers are exact, also
-    where the product has more than 64 bits: ``values`` and ``lo`` are divided by ``span`` first,
-    and only what these divisions leave is multiplied. (Where ``lo`` or ``span`` is a fraction,
-    the product is a float64.)
-    """
-    exact = (values.to(torch.float64) - lo) * n / span
-    if values.is_floating_point():
-        return exact.to(values.dtype)
-    whole = exact.trunc().to(torch.int64)
-    if not (isinstance(lo, float) or isinstance(span, float)):
-        wide = values.to(torch.int64)
-        product = (wide.remainder(span) - lo % span) * n
-        below = (wide.div(span, rounding_mode="floor") - lo // span) * n
-        below = below + product.div(span, rounding_mode="floor")
-        whole = torch.where((below < 0) & (product.remainder(span) != 0), below + 1, below)
-    moved = whole.to(values.dtype)
-    if values.is_cpu and is_plain(values):  # of a GPU, the answer would be waited for
-        # What int64 does not hold is off by 2**64, which is far more than exact is rounded by.
-        fits = (moved == whole) & ((whole.to(torch.float64) - exact).abs() < 2.0**62)
-        if not fits.all():
-            raise ValueError(
-                f"image must have coordinates that {values.dtype} holds after the resize, got "
-                f"{values[~fits][0].item()}, which becomes {exact[~fits][0].item():.0f}"
-            )
-    return moved

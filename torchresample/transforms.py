@@ -11,6 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from torchresample import functional
+from torchresample.arrays import check_array, to_array
 from torchresample.checks import (
     Box,
     Method,
@@ -104,9 +105,10 @@ class ImageClassification(nn.Module):
         dtype: a floating one; or ``torch.uint8``, which leaves bytes as they are, without ``mean``.
         layout: ``torch.contiguous_format`` or ``torch.channels_last``, of the result in memory.
 
-    Called with a uint8 or floating tensor ``[..., C, H, W]`` (the latter is not divided by 255) or
-    a PIL image of mode L or RGB, it returns a tensor ``[..., C, crop_size, crop_size]``, which is
-    differentiable where the image is floating.
+    Called with a uint8 or floating tensor ``[..., C, H, W]`` or ndarray ``[H, W]`` or
+    ``[..., H, W, C]`` (floats are not divided by 255) or a PIL image of mode L or RGB, it returns a
+    tensor ``[..., C, crop_size, crop_size]``, which is differentiable where the image is a floating
+    tensor.
 
     Raises:
         ValueError, TypeError: an argument out of range or of the wrong type, naming it.
@@ -134,7 +136,7 @@ class ImageClassification(nn.Module):
         self.resize_size, self.like, self.antialias = resize_size, like, antialias
         self.scaling = check_scaling(mean, std, dtype, layout)
 
-    def forward(self, image: Tensor | PIL.Image.Image) -> Tensor:
+    def forward(self, image: Tensor | np.ndarray | PIL.Image.Image) -> Tensor:
         crop = (self.crop_size, self.crop_size)
         options = (self.method, self.like, self.antialias, self.scaling)
         return prepared(image, self.resize_size, crop, *options)
@@ -158,7 +160,8 @@ class RandomResizedCrop(v2.RandomResizedCrop):
         method, like, antialias: see ``resize``.
         hflip_prob: probability of mirroring left to right.
         mean, std, dtype, layout: see ``ImageClassification``. Without a ``dtype`` the image keeps
-            its kind and dtype; with one, also a PIL image becomes a tensor.
+            its kind and dtype; with one, PIL images and arrays too become tensors. As in
+            ``Resize``, an array is an image where it is the whole input.
 
     Raises:
         ValueError, TypeError: an argument out of range or of the wrong type, naming it.
@@ -202,6 +205,9 @@ class RandomResizedCrop(v2.RandomResizedCrop):
         return params | {"flip": flip}
 
     def forward(self, *inputs: Any) -> Any:
+        if len(inputs) == 1 and isinstance(inputs[0], np.ndarray):
+            canvas = torch.empty((1, *check_array(inputs[0])), device="meta")
+            return self.transform(inputs[0], self.make_params([canvas]))
         # A lone image needs no search through a structure.
         if len(inputs) == 1 and isinstance(inputs[0], self._transformed_types):
             return self.transform(inputs[0], self.make_params(list(inputs)))
@@ -214,6 +220,8 @@ class RandomResizedCrop(v2.RandomResizedCrop):
             return self._cut(inpt, box, params["flip"])
         options = (self.method, self.like, self.antialias, self.scaling)
         out = prepared(inpt, self.size, None, *options, box, params["flip"])
+        if isinstance(inpt, np.ndarray):
+            return to_array(out) if self.scaling is None else out
         return tv_tensors.wrap(out, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else out
 
     def _cut(self, inpt: Any, box: tuple[int, ...], flip: bool) -> Any:
