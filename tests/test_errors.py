@@ -67,7 +67,7 @@ BAD = [
     (dict(image=IMAGE.to_sparse()), TypeError, "image", "sparse"),
     (dict(image=np.zeros(5)), ValueError, "image", "(5,)"),
     (dict(image=np.zeros((0, 5, 3))), ValueError, "image", "(0, 5, 3)"),
-    (dict(image=np.zeros((2, 3, 4, 5))), ValueError, "image", "(2, 3, 4, 5)"),
+    (dict(image=np.zeros((2, 0, 4, 5))), ValueError, "image", "(2, 0, 4, 5)"),
     (dict(image=np.zeros((4, 5), object)), TypeError, "image", "object"),
     (dict(image=np.zeros((4, 5), "U1")), TypeError, "image", "<U1"),
     (dict(image=np.zeros((4, 5), ">f4")), TypeError, "image", ">f4"),
@@ -80,7 +80,6 @@ BAD = [
         dict(image=PIL.Image.new("P", (5, 5)), method="nearest", like="skimage", antialias=True),
         ValueError, "antialias", "True",
     ),
-    (dict(image=PIL.Image.new("LAB", (5, 5))), TypeError, "image", "'LAB'"),
 ]  # fmt: skip
 
 

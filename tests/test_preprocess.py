@@ -270,7 +270,7 @@ def test_bad_arguments_of_random_crops(options, words):
         (PIL.Image.new("RGB", (0, 5)), r"image must have at least one pixel, got size \(0, 5\)"),
         (torch.zeros(20, 20, dtype=torch.uint8), r"image must have shape \[..., C, H, W\]"),
         (torch.zeros(3, 20, 20, dtype=torch.int32), "image must have dtype uint8 or a floating"),
-        (np.zeros((20, 20, 3), np.uint8), "image must be a tensor or a PIL image, got numpy"),
+        ([[1]], "image must be a tensor, an ndarray or a PIL image, got builtins.list"),
         (torch.zeros(3, 0, 20), "image must have at least one pixel"),
     ],
 )

@@ -58,14 +58,6 @@ def test_boxes_and_key_points_follow_a_box():
     assert torch.equal(tr.resize(points, (100, 50), box=region), torch.tensor([[25.0, 50.0]]))
 
 
-def test_rotated_boxes_are_refused():
-    boxes = tv_tensors.BoundingBoxes(
-        [[1.0, 2.0, 3.0, 4.0, 5.0]], format="XYWHR", canvas_size=(9, 9)
-    )
-    with pytest.raises(TypeError, match="XYWHR"):
-        tr.resize(boxes, 4)
-
-
 def test_transform_in_a_pipeline(image):
     transform = v2.Compose([tr.Resize((10, 20), "lanczos3"), v2.ToDtype(torch.float32, scale=True)])
     sample = {

@@ -3,6 +3,7 @@
 from torchresample.batch import resize_batch
 from torchresample.functional import resize
 from torchresample.nv12 import resize_nv12
+from torchresample.pil import ImageFileError
 from torchresample.profiles import METHODS, PROFILES
 from torchresample.transforms import ImageClassification, RandomResizedCrop, Resize
 
@@ -10,6 +11,7 @@ __all__ = [
     "METHODS",
     "PROFILES",
     "ImageClassification",
+    "ImageFileError",
     "RandomResizedCrop",
     "Resize",
     "resize",

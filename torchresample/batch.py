@@ -8,9 +8,11 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample import cpu, gpu, ragged
+from torchresample.arrays import to_planes
 from torchresample.checks import (
     Box,
     Method,
+    channels_seem_last,
     check_box,
     check_not_traced,
     check_options,
@@ -18,6 +20,7 @@ from torchresample.checks import (
     is_dense,
     plain_size,
     wants_gradient,
+    warn_of_channels,
 )
 from torchresample.functional import resample_box
 from torchresample.ops import engine, fuses_scaling, is_plain, program
@@ -26,7 +29,7 @@ from torchresample.profiles import PROFILES
 
 
 def resize_batch(
-    images: Sequence[Tensor],
+    images: Sequence[Tensor | np.ndarray],
     size: Sequence[int],
     method: Method = "bilinear",
     *,
@@ -47,8 +50,8 @@ def resize_batch(
     when that runs.
 
     Args:
-        images: tensors (or ``tv_tensors.Image``) ``[C, H, W]`` of one dtype, number of channels and
-            device, any strides.
+        images: tensors (or ``tv_tensors.Image``) ``[C, H, W]`` or ndarrays ``[H, W]`` or
+            ``[H, W, C]``, of one dtype, number of channels and device, any strides.
         size: ``(h, w)`` in pixels.
         method, like, antialias, boundary: see ``resize``.
         boxes: for each image ``(left, top, right, bottom)`` in its pixels, may be fractional, or
@@ -59,7 +62,8 @@ def resize_batch(
         layout: of the batch, ``torch.contiguous_format`` or ``torch.channels_last``.
 
     Returns:
-        ``[B, C, h, w]``, of the images' dtype or ``dtype``; differentiable where they are floating.
+        A tensor ``[B, C, h, w]``, also of arrays, of the images' dtype or ``dtype``; differentiable
+        where they are floating.
 
     Raises:
         ValueError, TypeError: an argument out of range or of the wrong type, naming it, and which
@@ -71,7 +75,7 @@ def resize_batch(
         raise ValueError(f"size must be (h, w), as all results have one size, got {size!r}")
     method = check_options(size, method, like, antialias, None, boundary, None)
     scaling = check_any_scaling(mean, std, dtype, layout)
-    images = _checked(images)
+    given, images = images, _checked(images)
     if dtype is not None:
         check_scalable(images[0], scaling, "images")
     flips = [False] * len(images) if flips is None else _listed("flips", flips, len(images))
@@ -82,6 +86,10 @@ def resize_batch(
     boxes = [None] * len(images) if boxes is None else _listed("boxes", boxes, len(images))
     new_size = int(size[0]), int(size[1])
     corners, smooth = _resolved(images, boxes, method, like, antialias)
+    for i, image in enumerate(given):
+        if isinstance(image, Tensor) and channels_seem_last(image.shape, new_size):
+            warn_of_channels(image.shape, new_size, f"images[{i}]")
+            break
     options = method, like, smooth, boundary or PROFILES[like].boundary
     scaling = None if dtype is None else scaling
     moving = any(piece is not None for piece in pieces)
@@ -157,19 +165,26 @@ def _finished(batch: Tensor, scaling: Scaling | None, layout: torch.memory_forma
     return scaled(batch, scaling, False)
 
 
-def _checked(images: Sequence[Tensor]) -> list[Tensor]:
+def _checked(images: Sequence[Tensor | np.ndarray]) -> list[Tensor]:
     """Plain tensors ``[C, H, W]`` of one kind."""
     if not isinstance(images, (list, tuple)):
-        raise TypeError(f"images must be a list of tensors, got {type(images).__name__}")
+        raise TypeError(f"images must be a list of tensors or arrays, got {type(images).__name__}")
     if not images:
         raise ValueError("images must have at least one image, got none")
-    wanted = None
+    images, wanted = list(images), None
     for i, image in enumerate(images):
         kind = type(image)
+        if isinstance(image, np.ndarray):
+            if image.ndim not in (2, 3):
+                raise ValueError(
+                    f"images[{i}] must be an array [H, W] or [H, W, C], got shape {image.shape}"
+                )
+            planes = to_planes(image, f"images[{i}]")
+            image = images[i] = planes if planes.ndim == 3 else planes[None]
         other = isinstance(image, tv_tensors.TVTensor) and kind is not tv_tensors.Image
         if not isinstance(image, Tensor) or other:
             raise TypeError(
-                f"images[{i}] must be a tensor or a tv_tensors.Image, "
+                f"images[{i}] must be a tensor, a tv_tensors.Image or an ndarray, "
                 f"got {kind.__module__}.{kind.__qualname__}"
             )
         if not is_dense(image):

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
 
@@ -255,7 +256,10 @@ def check_alpha_channel(shape: Sequence[int], dtype: torch.dtype) -> None:
             f"image must have 2 or 4 channels, [..., C, H, W], with alpha, got {tuple(shape)}"
         )
     if dtype != torch.uint8 and not dtype.is_floating_point:
-        raise TypeError(f"image must have dtype uint8 or a floating one with alpha, got {dtype}")
+        raise TypeError(
+            f"image must have dtype uint8 or a floating one with alpha, got {dtype}"
+            f"{conversion(dtype, floating=True)}"
+        )
 
 
 def wants_gradient(box: Box | None) -> bool:
@@ -346,6 +350,53 @@ def check_pixels(
     if dtype not in _DTYPES and (dtype.is_complex or not selects):
         rule = f"one of {', '.join(str(d).removeprefix('torch.') for d in _DTYPES)}"
         hint = "" if dtype.is_complex else ", or any real dtype with a nearest method"
-        raise TypeError(f"image must have dtype {rule}{hint}; got {dtype} for {method!r}")
+        raise TypeError(
+            f"image must have dtype {rule}{hint}; got {dtype} for {method!r}"
+            f"{conversion(dtype, floating=PROFILES[like].linear)}"
+        )
     if PROFILES[like].linear and not (selects or dtype == torch.uint8 or dtype.is_floating_point):
-        raise TypeError(f"image must have dtype uint8 or a floating one for {like!r}, got {dtype}")
+        raise TypeError(
+            f"image must have dtype uint8 or a floating one for {like!r}, got {dtype}"
+            f"{conversion(dtype, floating=True)}"
+        )
+
+
+def conversion(dtype: torch.dtype, floating: bool = False) -> str:
+    """For a message: to what a real ``dtype`` may be converted, keeping its values."""
+    if dtype.is_complex:
+        return ""
+    name = {torch.int8: "int16"}.get(dtype, "float32")
+    if dtype in (torch.int32, torch.int64, torch.uint32, torch.uint64):
+        name = "float64"
+    name = "float32" if floating and name == "int16" else name
+    return f" (convert it, as by .to(torch.{name}), or .astype({name!r}) of an array)"
+
+
+def channels_seem_last(shape: Sequence[int], size: tuple[int, int]) -> bool:
+    """Whether the channels of a tensor seem to stand last, so that they are taken for its width.
+
+    Such an image is resized to one of many channels and rows, which fills the memory. Those with
+    up to 5 channels where they belong, and those of 3 x 3 or 4 x 4 pixels, are what they seem.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False  # whose shapes may be symbols
+    if len(shape) < 3 or any(isinstance(n, torch.SymInt) for n in (*shape, *size)):
+        return False
+    if shape[-1] not in (3, 4) or shape[-3] <= 5 or shape[-2] == shape[-1]:
+        return False
+    return size[0] * size[1] > 10 * shape[-2] * shape[-1]
+
+
+def warn_of_channels(shape: Sequence[int], size: tuple[int, int], name: str = "image") -> None:
+    """Where ``channels_seem_last``: with the line that called this package or a transform of it."""
+    frame, level = sys._getframe(), 1
+    inside = "torchresample", "torchvision", "torch"
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
+        frame, level = frame.f_back, level + 1
+    n = len(shape)
+    order = ", ".join(map(str, (*range(n - 3), n - 1, n - 3, n - 2)))
+    warnings.warn(
+        f"{name} has shape {tuple(shape)}, [..., H, W], which becomes {(*shape[:-2], *size)}. "
+        f"If its last axis holds channels, {name}.permute({order}) puts them where they belong.",
+        stacklevel=level,
+    )

@@ -11,12 +11,13 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample.alpha import premultiplied, resized_on_gpu, straight
-from torchresample.bands import Axis
+from torchresample.arrays import to_array, to_planes
 from torchresample.boxes import with_box_gradient
 from torchresample.checks import (
     Box,
     Method,
     Size,
+    channels_seem_last,
     check_alpha,
     check_alpha_channel,
     check_box,
@@ -30,22 +31,27 @@ from torchresample.checks import (
     output_size,
     plain_size,
     wants_gradient,
+    warn_of_channels,
 )
 from torchresample.light import to_linear, to_srgb
 from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
-from torchresample.pil import from_pixels, load, pixels
+from torchresample.pil import PALETTED, from_pixels, load, pixels
+from torchresample.points import resize_points
 from torchresample.profiles import PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
 
-_PIL_MODES = ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16", "I", "F")
-_PIL_INDEXED = ("1", "P")
+_PIL_MODES = ("L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+_PIL_MODES += ("I;16", "I;16L", "I", "F")
+# Modes whose values Pillow does not weigh, or weighs wrongly, and what to convert them to.
+_PIL_SELECTED = {
+    "1": "'L'",
+    "P": "'RGB' or 'RGBA'",
+    "PA": "'RGBA'",
+    "I;16B": "'I'",
+    "I;16N": "'I'",
+}
 _TRANSPARENT = ("LA", "RGBA")
-_BOX_FORMATS = (
-    tv_tensors.BoundingBoxFormat.XYXY,
-    tv_tensors.BoundingBoxFormat.XYWH,
-    tv_tensors.BoundingBoxFormat.CXCYWH,
-)
 
 
 def resize(
@@ -64,11 +70,13 @@ def resize(
 
     Args:
         image: ``[..., H, W]`` tensor, uint8, uint16, int16, int32, float16, bfloat16, float32 or
-            float64 (nearest methods: any real dtype), any strides; ``[H, W]`` or ``[H, W, C]``
-            ndarray; PIL image; or tv_tensor: ``Image`` and ``Video`` as tensors, ``Mask`` by
-            nearest whatever ``method`` says, ``BoundingBoxes`` and ``KeyPoints`` by moving their
-            coordinates, without clamping them. ``shape[-3]`` counts the channels, on which
-            OpenCV's rounding and scikit-image's clamp depend.
+            float64 (nearest methods: any real dtype), any strides; ``[H, W]`` or
+            ``[..., H, W, C]`` ndarray; PIL image; or tv_tensor: ``Image`` and ``Video`` as
+            tensors, ``Mask`` by nearest unless ``method`` is ``"nearest-exact"``, ``BoundingBoxes``
+            and ``KeyPoints`` by moving their coordinates, without clamping them, integers exactly
+            and then cut off towards zero. Boxes with rotation are moved and clamped by torchvision.
+            ``shape[-3]`` counts the channels (of an array its last axis does), on which OpenCV's
+            rounding and scikit-image's clamp depend.
         size: ``(h, w)`` in pixels, or the length of the shorter side, the longer one then being
             ``int(size * longer / shorter)`` as in torchvision, and at least 1. ``None``: the
             longer side becomes ``max_size``.
@@ -103,9 +111,15 @@ def resize(
 
     Raises:
         ValueError: unknown name, a pair that the profile does not have, a size that is not
-            positive, an empty box or one outside the image, an image without pixels, a truncated
-            image file.
+            positive, an empty box or one outside the image, an image without pixels.
+        ImageFileError: a PIL image whose file cannot be decoded, as it is cut off, broken or
+            closed; it is an ``OSError`` and a ``ValueError``.
         TypeError: an image, dtype or argument of a type that is not served.
+
+    Warns:
+        UserWarning: outside compiled code, where the channels of a tensor seem to stand last in its
+            shape: its last axis is 3 or 4, which as a width makes the result more than ten times
+            as large as the image, and ``shape[-3]`` is more than 5.
 
     Source: Pillow ``Resample.c``, ATen ``UpSampleKernel.cpp``, OpenCV ``resize.cpp``, and what
     ``METHODS`` names.
@@ -123,24 +137,25 @@ def resize(
             f"got {type(image).__module__}.{type(image).__qualname__}"
         )
     if isinstance(image, np.ndarray):
-        return _resize_array(image, size, method, box=box, alpha=alpha, **options)
+        return _resize_array(image, size, method, box, alpha=alpha, **options)
     method = check_options(size, method, like, antialias, max_size, boundary, box)
     check_alpha(alpha, like)
     labels = tv_tensors.BoundingBoxes, tv_tensors.KeyPoints, tv_tensors.Mask
     if isinstance(image, labels) and isinstance(box, Tensor):
         box = box.detach()
     if isinstance(image, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
-        return _resize_coordinates(image, size, max_size, box)
+        return resize_points(image, size, max_size, box)
     options["alpha"] = alpha
     if isinstance(image, tv_tensors.Mask):
         # Labels have no mean, and no place for smoothing.
-        method = "nearest"
+        method = method if method in PROFILES[like].nearest else "nearest"
         options |= {"antialias": False, "boundary": None, "alpha": False}
     if isinstance(image, tv_tensors.TVTensor):
+        options["given"] = not isinstance(image, tv_tensors.Mask)  # which has no channels
         plain = _resize_tensor(image.as_subclass(Tensor), size, method, box, **options)
         return tv_tensors.wrap(plain, like=image)
     if isinstance(image, Tensor):
-        return _resize_tensor(image, size, method, box, **options)
+        return _resize_tensor(image, size, method, box, given=True, **options)
     if isinstance(image, PIL.Image.Image):
         return _resize_pil(image, size, method, box, **options)
     raise TypeError(
@@ -177,13 +192,13 @@ def _planned(
 ) -> tuple | None:
     """What ``run_program`` takes with the image, in a call without a box.
 
-    ``None`` where more than the program has to run.
+    ``None`` where more than the program has to run, or a warning is due.
     """
     method = check_options(size, method, like, antialias, max_size, boundary, None)
     profile = PROFILES[like]
     arguments = shape, dtype, size, method, None, like, antialias, max_size
     new_size, antialias, box = resolved(*arguments)
-    if profile.wraps(dtype, method, antialias):
+    if profile.wraps(dtype, method, antialias) or channels_seem_last(shape, new_size):
         return None
     options = method, like, antialias, boundary or profile.boundary, box, None, False, False
     channels = shape[-3] if len(shape) > 2 else 1
@@ -219,10 +234,14 @@ def _resize_tensor(
     max_size: int | None,
     boundary: str | None,
     alpha: bool,
+    given: bool = False,
 ) -> Tensor:
+    """``given``: as a tensor, whose channels may stand last by mistake."""
     check_dense(image)
     arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
     size, antialias, corners = resolved(*arguments)
+    if given and channels_seem_last(image.shape, size):
+        warn_of_channels(image.shape, size)
     options = method, like, antialias, boundary or PROFILES[like].boundary, corners
     if not alpha:
         return resample_box(image, size, *options, False, box)
@@ -313,26 +332,28 @@ def _clipped(out: Tensor, image: Tensor, boundary: str | None) -> Tensor:
     return out.clamp(low, high)
 
 
-def _resize_array(image: np.ndarray, size: Size | None, method: Method, **options) -> np.ndarray:
-    if isinstance(image, np.ma.MaskedArray):
-        raise TypeError("image must be a plain ndarray, got a masked array")
-    wide = image.dtype.kind == "f" and image.dtype.itemsize > 8  # longdouble
-    if image.dtype.kind not in "biufc" or not image.dtype.isnative or wide:
-        raise TypeError(f"image must be an array of native numbers, got dtype {image.dtype}")
-    if image.ndim not in (2, 3):
-        raise ValueError(f"image must be an array [H, W] or [H, W, C], got shape {image.shape}")
-    if 0 in image.shape[:2]:
-        raise ValueError(f"image must have at least one pixel, got shape {image.shape}")
-    # torch takes neither memory that it may not write to, nor strides that are negative or split
-    # an element.
-    size_of = image.dtype.itemsize
-    if not image.flags.writeable or any(s < 0 or s % size_of for s in image.strides):
-        image = image.copy()
-    if image.ndim == 2:
-        return resize(torch.from_numpy(image), size, method, **options).numpy()
-    planes = torch.from_numpy(image.transpose(2, 0, 1))
-    resized = resize(planes, size, method, **options).numpy()
-    return np.ascontiguousarray(resized.transpose(1, 2, 0))
+def _resize_array(
+    image: np.ndarray,
+    size: Size | None,
+    method: Method,
+    box: Box | None,
+    *,
+    like: str,
+    antialias: bool | None,
+    max_size: int | None,
+    boundary: str | None,
+    alpha: bool,
+) -> np.ndarray:
+    planes = to_planes(image)
+    options = like, antialias, max_size, boundary
+    if box is None and alpha is False and is_plain(planes):
+        planned = _looked_up(planes, size, method, *options)
+        if planned is not None:
+            return to_array(run_program(planes, *planned))
+    method = check_options(size, method, *options, box)
+    check_alpha(alpha, like)
+    named = {"like": like, "antialias": antialias, "max_size": max_size, "boundary": boundary}
+    return to_array(_resize_tensor(planes, size, method, box, alpha=alpha, **named))
 
 
 def _resize_pil(
@@ -344,61 +365,39 @@ def _resize_pil(
     alpha: bool,
     **options,
 ) -> PIL.Image.Image:
+    load(image)
     mode, profile = image.mode, PROFILES[options["like"]]
-    if mode not in _PIL_MODES + _PIL_INDEXED:
-        raise TypeError(f"image must have a mode of {listed(_PIL_MODES)}, got {mode!r}")
+    if mode not in _PIL_MODES and mode not in _PIL_SELECTED:
+        raise TypeError(
+            f"image must have a mode of {listed([*_PIL_MODES, *_PIL_SELECTED])} (convert it to "
+            f"'RGB', 'RGBA' or 'F'), got {mode!r}"
+        )
     if alpha and mode not in _TRANSPARENT:
         raise ValueError(f"alpha must be False for a PIL image without it, got mode {mode!r}")
-    if profile.linear and mode not in ("L", "RGB") and method not in profile.nearest:
-        raise ValueError(
-            f"image must have mode 'L' or 'RGB' for like={options['like']!r}, got {mode!r}"
-        )
-    if mode in _PIL_INDEXED:
-        place = f"for a PIL image of mode {mode!r}, whose values have no mean"
-        place += " (or convert the image to 'RGB' or 'L')"
+    if mode in _PIL_SELECTED:
+        place = f"for a PIL image of mode {mode!r}, whose values are not weighed"
+        place += f" (or convert the image to {_PIL_SELECTED[mode]})"
         if method not in profile.nearest:
             raise ValueError(f"method must be nearest {place}, got {method!r}")
         if options["antialias"]:
             raise ValueError(f"antialias must be False {place}, got True")
-    load(image)
+    if profile.linear and mode not in ("L", "RGB") and method not in profile.nearest:
+        raise ValueError(
+            f"image must have mode 'L' or 'RGB' for like={options['like']!r} (convert it to one "
+            f"of these), got {mode!r}"
+        )
     alpha = alpha or (mode in _TRANSPARENT and options["like"].startswith("pillow"))
-    if mode == "1":
-        image = image.convert("L")
     # The unused byte of RGB must not count in a clamp to the image's range.
     with pixels(image, share=not profile.clips) as array:
-        resized = _resize_array(array, size, method, box=box, alpha=alpha, **options)
-    result = _to_pil(resized, image)
-    return result if result.mode == mode else result.convert(mode)
+        resized = _resize_array(array, size, method, box, alpha=alpha, **options)
+    return _to_pil(resized, image)
 
 
 def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:
     image = from_pixels(array, source.mode)
-    if source.palette is not None:
+    # Frames that were converted to RGB may still carry the palette that they had.
+    if source.mode in PALETTED and source.palette is not None:
         entries = source.palette.mode  # RGB or RGBA
         image.putpalette(source.getpalette(entries), entries)
     image.info = source.info.copy()
     return image
-
-
-def _resize_coordinates(
-    points: Tensor, size: Size | None, max_size: int | None, box: Box | None
-) -> Tensor:
-    """Move boxes or key points with the image they lie on; their dtype stays, as in torchvision."""
-    h, w = points.canvas_size
-    box = check_box(box, h, w)
-    new_h, new_w = output_size(size, max_size, h, w, box)
-    left, top, right, bottom = box or (0.0, 0.0, w, h)
-    axes = Axis(w, new_w, left, right), Axis(h, new_h, top, bottom)
-    format_ = getattr(points, "format", None)
-    if format_ is not None and format_ not in _BOX_FORMATS:
-        raise TypeError(
-            f"image must be boxes in {listed(f.value for f in _BOX_FORMATS)}, got {format_.value}"
-        )
-    values = points.as_subclass(Tensor)
-    origin = values.new_tensor([axis.lo for axis in axes], dtype=torch.float64)
-    scale = values.new_tensor([axis.scale for axis in axes], dtype=torch.float64)
-    if format_ in _BOX_FORMATS[1:]:
-        origin = torch.stack([origin, torch.zeros_like(origin)])  # the second pair is a size
-    pairs = values.to(torch.float64).unflatten(-1, (-1, 2))
-    moved = ((pairs - origin) / scale).flatten(-2).to(values.dtype)
-    return tv_tensors.wrap(moved, like=points, canvas_size=(new_h, new_w))

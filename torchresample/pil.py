@@ -8,12 +8,23 @@ from contextlib import contextmanager
 
 import numpy as np
 import PIL.Image
+from PIL import ImageMode
 
 STRIP = 2**20
 """Bytes of a large image that are copied at a time."""
 
 # Bytes that Pillow keeps per pixel: RGB has an unused fourth.
-SHARED = {"L": 1, "RGB": 4, "RGBX": 4, "RGBA": 4, "CMYK": 4}
+SHARED = {"L": 1, "RGB": 4, "RGBX": 4, "RGBA": 4, "RGBa": 4, "CMYK": 4}
+
+PALETTED = ("P", "PA")
+
+
+class ImageFileError(OSError, ValueError):
+    """The file behind a PIL image cannot be decoded: it is cut off, broken or closed.
+
+    Pipelines catch ``OSError`` where they read files, and ``ValueError`` is what ``resize`` raises
+    for images that it cannot take.
+    """
 
 
 class _ArrowArray(ctypes.Structure):
@@ -34,15 +45,23 @@ _pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
 
 
 def load(image: PIL.Image.Image) -> None:
-    """Decode the file behind an image, if it has one; an image must have pixels."""
+    """Decode the file behind an image, if it has one; an image must have pixels.
+
+    Only then does the image have its mode: that of a GIF's frame may change when it is decoded.
+    """
     if 0 in image.size:
         raise ValueError(f"image must have at least one pixel, got size {image.size}")
+    file = getattr(image, "fp", None)  # which Pillow forgets where it fails
     try:
         image.load()
-    except (OSError, SyntaxError, ValueError, AssertionError) as error:  # what decoders raise
-        name = getattr(image, "filename", "") or "an image in memory"
+    except (MemoryError, Warning):  # which say nothing of the file
+        raise
+    except Exception as error:  # decoders raise nearly anything for broken files
+        name = getattr(image, "filename", "") or getattr(file, "name", "")
         reason = str(error) or "the file is closed"  # Pillow asserts that it is not
-        raise ValueError(f"image must be a complete image file, got {name!r}: {reason}") from error
+        raise ImageFileError(
+            f"image must be a complete image file, got {name or 'an image in memory'!r}: {reason}"
+        ) from error
 
 
 @contextmanager
@@ -56,7 +75,7 @@ def pixels(image: PIL.Image.Image, share: bool):
     if capsules is not None:
         yield _view(image, capsules)
     else:
-        yield _in_strips(image) if share else np.array(image)
+        yield _in_strips(image) if share else _copied(image)
 
 
 def _export(image: PIL.Image.Image) -> tuple[object, object] | None:
@@ -83,7 +102,7 @@ def _in_strips(image: PIL.Image.Image) -> np.ndarray:
     """A copy, by strips that Pillow does share: several times as fast as its way to an array."""
     w, h, channels = *image.size, SHARED.get(image.mode, 0)
     if channels == 0:
-        return np.array(image)
+        return _copied(image)
     copy = np.empty((h, w) if channels == 1 else (h, w, channels), np.uint8)
     rows = max(STRIP // (w * channels), 1)
     for y in range(0, h, rows):
@@ -95,9 +114,24 @@ def _in_strips(image: PIL.Image.Image) -> np.ndarray:
     return copy
 
 
+def _copied(image: PIL.Image.Image) -> np.ndarray:
+    """A copy by Pillow itself, of native numbers."""
+    array = np.array(image)
+    if image.mode == "LAB":
+        array[..., 1:] ^= 128  # signed outside, but shifted to unsigned bytes where Pillow resizes
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
 def from_pixels(array: np.ndarray, mode: str) -> PIL.Image.Image:
     """An image of ``mode`` from ``[h, w]`` or ``[h, w, C]``, four channels also for RGB."""
     size = array.shape[1::-1]
     if mode == "RGB" and array.shape[2] == 4:
-        return PIL.Image.frombuffer(mode, size, array, "raw", "RGBX", 0, 1)
+        # An image that shares the memory has a mode with all four, from which this is a fast copy.
+        return PIL.Image.frombuffer("RGBX", size, array, "raw", "RGBX", 0, 1).convert(mode)
+    if mode == "1":
+        array = np.packbits(array, axis=1)
+    elif mode == "LAB":
+        array = array ^ np.array([0, 128, 128], np.uint8)
+    elif array.dtype == np.uint16:
+        array = array.astype(ImageMode.getmode(mode).typestr, copy=False)
     return PIL.Image.frombytes(mode, size, array.tobytes())

@@ -11,7 +11,15 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from torchresample import cpu, ragged
-from torchresample.checks import check_dense, check_not_traced, is_number
+from torchresample.arrays import to_planes
+from torchresample.checks import (
+    channels_seem_last,
+    check_dense,
+    check_not_traced,
+    conversion,
+    is_number,
+    warn_of_channels,
+)
 from torchresample.functional import resample_part, resolved
 from torchresample.gpu import scaling_table
 from torchresample.ops import engine, fuses_scaling, is_plain, resample_scaled, result_layout
@@ -107,7 +115,7 @@ def centre(length: int, crop: int) -> tuple[int, int, int, int]:
 
 
 def prepared(
-    image: Tensor | PIL.Image.Image,
+    image: Tensor | np.ndarray | PIL.Image.Image,
     size: int | Sequence[int],
     crop: tuple[int, int] | None,
     method: str,
@@ -120,8 +128,9 @@ def prepared(
     """``image`` cut to ``box``, resized to ``size``, cropped to its centre, mirrored, and scaled.
 
     Args:
-        image: uint8 or floating tensor ``[..., C, H, W]``, or PIL image of mode L or RGB; without
-            ``scaling`` any tensor that ``functional.resize`` takes.
+        image: uint8 or floating tensor ``[..., C, H, W]`` or ndarray ``[H, W]`` or
+            ``[..., H, W, C]``, or PIL image of mode L or RGB; without ``scaling`` any tensor or
+            array that ``functional.resize`` takes.
         size: see ``functional.resize``.
         crop: ``(h, w)`` of the central crop, past the image filled with zeros; ``None``: no crop.
         method, like, antialias: see ``functional.resize``.
@@ -131,27 +140,30 @@ def prepared(
     """
     check_not_traced()
     if isinstance(image, PIL.Image.Image):
+        load(image)
         if image.mode not in _PIL_CHANNELS:
             raise ValueError(
-                f"image must be a PIL image of mode 'L' or 'RGB' (convert it), got {image.mode!r}"
+                "image must be a PIL image of mode 'L' or 'RGB' (convert it, as by "
+                f"image.convert('RGB')), got {image.mode!r}"
             )
-        load(image)
         with pixels(image, share=True) as array:
             x = torch.from_numpy(array if array.ndim == 3 else array[..., None]).permute(2, 0, 1)
             # The fourth byte of RGB is none of its channels.
             x = x[: _PIL_CHANNELS[image.mode]]
             return _part(x, size, crop, method, like, antialias, box, flip, scaling)
+    if isinstance(image, np.ndarray):
+        x = to_planes(image)
+        x = x[None] if scaling is not None and x.ndim == 2 else x
+        return _part(x, size, crop, method, like, antialias, box, flip, scaling)
     if not isinstance(image, Tensor):
         raise TypeError(
-            "image must be a tensor or a PIL image, "
+            "image must be a tensor, an ndarray or a PIL image, "
             f"got {type(image).__module__}.{type(image).__qualname__}"
         )
     x = image.as_subclass(Tensor) if isinstance(image, tv_tensors.TVTensor) else image
-    if scaling is None:
-        return _part(x, size, crop, method, like, antialias, box, flip, None)
-    if image.ndim < 3:
+    if scaling is not None and image.ndim < 3:
         raise ValueError(f"image must have shape [..., C, H, W], got {tuple(image.shape)}")
-    return _part(x, size, crop, method, like, antialias, box, flip, scaling)
+    return _part(x, size, crop, method, like, antialias, box, flip, scaling, given=True)
 
 
 def _part(
@@ -164,7 +176,10 @@ def _part(
     box: tuple[int, int, int, int] | None,
     flip: bool,
     scaling: Scaling | None,
+    given: bool = False,
 ) -> Tensor:
+    """``given``: as a tensor, whose channels may stand last by mistake."""
+    shape = x.shape
     if box is not None:
         top, left, h, w = box
         x = x[..., top : top + h, left : left + w]
@@ -172,6 +187,8 @@ def _part(
     if scaling is not None:
         check_scalable(x, scaling)
     new_size, antialias, _ = resolved(x.shape, x.dtype, size, method, None, like, antialias, None)
+    if given and channels_seem_last(shape, crop or new_size):
+        warn_of_channels(shape, crop or new_size)
     window, pads = _window(new_size, crop)
     drawn = box and _drawn(x, new_size, method, like, antialias, flip, scaling)
     if drawn is not None:
@@ -240,7 +257,10 @@ def _window(
 def check_scalable(x: Tensor, scaling: Scaling, name: str = "image") -> None:
     """Whether an image ``[..., C, H, W]`` can be scaled like that; ``name``: of the argument."""
     if x.dtype != torch.uint8 and not x.is_floating_point():
-        raise TypeError(f"{name} must have dtype uint8 or a floating one, got {x.dtype}")
+        raise TypeError(
+            f"{name} must have dtype uint8 or a floating one, got {x.dtype}"
+            f"{conversion(x.dtype, floating=True)}"
+        )
     mean, dtype, channels = scaling.mean, scaling.dtype, x.shape[-3]
     if mean is not None and len(mean) != 1 and len(mean) != channels:
         raise ValueError(f"mean must have a value per channel of {name}, {channels}, got {mean}")

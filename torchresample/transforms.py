@@ -11,6 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from torchresample import functional
+from torchresample.arrays import check_array, to_array
 from torchresample.checks import (
     Box,
     Method,
@@ -22,6 +23,7 @@ from torchresample.checks import (
     check_side,
     plain_size,
 )
+from torchresample.pil import load
 from torchresample.preprocess import Scaling, check_scaling, prepared
 
 
@@ -41,7 +43,8 @@ class Resize(_Eager, v2.Transform):
     Takes what ``resize`` takes, or any structure of such inputs: as in torchvision, plain tensors
     are left alone where an image or a video stands beside them, and other values pass through,
     among them arrays, which may be labels: only an array that is the whole input is an image.
-    Boxes are not clamped to the result; ``v2.ClampBoundingBoxes`` does that.
+    Boxes are not clamped to the result, but those with rotation are, as torchvision does it;
+    ``v2.ClampBoundingBoxes`` clamps the others.
     Arguments, results and errors are those of ``torchresample.resize``; all that can be checked
     without an image is checked here.
     """
@@ -114,9 +117,10 @@ class ImageClassification(_Eager, nn.Module):
         dtype: a floating one; or ``torch.uint8``, which leaves bytes as they are, without ``mean``.
         layout: ``torch.contiguous_format`` or ``torch.channels_last``, of the result in memory.
 
-    Called with a uint8 or floating tensor ``[..., C, H, W]`` (the latter is not divided by 255) or
-    a PIL image of mode L or RGB, it returns a tensor ``[..., C, crop_size, crop_size]``, which is
-    differentiable where the image is floating.
+    Called with a uint8 or floating tensor ``[..., C, H, W]`` or ndarray ``[H, W]`` or
+    ``[..., H, W, C]`` (floats are not divided by 255) or a PIL image of mode L or RGB, it returns a
+    tensor ``[..., C, crop_size, crop_size]``, which is differentiable where the image is a floating
+    tensor.
 
     Raises:
         ValueError, TypeError: an argument out of range or of the wrong type, naming it.
@@ -145,7 +149,7 @@ class ImageClassification(_Eager, nn.Module):
         self.resize_size, self.like, self.antialias = resize_size, like, antialias
         self.scaling = check_scaling(mean, std, dtype, layout)
 
-    def forward(self, image: Tensor | PIL.Image.Image) -> Tensor:
+    def forward(self, image: Tensor | np.ndarray | PIL.Image.Image) -> Tensor:
         crop = (self.crop_size, self.crop_size)
         options = (self.method, self.like, self.antialias, self.scaling)
         return prepared(image, self.resize_size, crop, *options)
@@ -169,7 +173,8 @@ class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
         method, like, antialias: see ``resize``.
         hflip_prob: probability of mirroring left to right.
         mean, std, dtype, layout: see ``ImageClassification``. Without a ``dtype`` the image keeps
-            its kind and dtype; with one, also a PIL image becomes a tensor.
+            its kind and dtype; with one, PIL images and arrays too become tensors. As in
+            ``Resize``, an array is an image where it is the whole input.
 
     Raises:
         ValueError, TypeError: an argument out of range or of the wrong type, naming it.
@@ -215,6 +220,9 @@ class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
         return params | {"flip": flip}
 
     def forward(self, *inputs: Any) -> Any:
+        if len(inputs) == 1 and isinstance(inputs[0], np.ndarray):
+            canvas = torch.empty((1, *check_array(inputs[0])), device="meta")
+            return self.transform(inputs[0], self.make_params([canvas]))
         # A lone image needs no search through a structure.
         if len(inputs) == 1 and isinstance(inputs[0], self._transformed_types):
             return self.transform(inputs[0], self.make_params(list(inputs)))
@@ -227,10 +235,14 @@ class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
             return self._cut(inpt, box, params["flip"])
         options = (self.method, self.like, self.antialias, self.scaling)
         out = prepared(inpt, self.size, None, *options, box, params["flip"])
+        if isinstance(inpt, np.ndarray):
+            return to_array(out) if self.scaling is None else out
         return tv_tensors.wrap(out, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else out
 
     def _cut(self, inpt: Any, box: tuple[int, ...], flip: bool) -> Any:
         """The steps one by one, for what is not an image or stays a PIL image."""
+        if isinstance(inpt, PIL.Image.Image):
+            load(inpt)
         part = v2.functional.crop(inpt, *box)
         options = {"like": self.like, "antialias": self.antialias}
         resized = functional.resize(part, self.size, self.method, **options)
