@@ -39,6 +39,7 @@ BYTES = torch.from_numpy(RNG.integers(0, 256, (3, 1100, 1000), dtype=np.uint8))
 # Made once: torch's own threads do not outlive a fork, as ours do.
 FLOATS = BYTES.float()
 SMALL = BYTES[:, :90, :70].contiguous()
+IMAGE, MASK = tv_tensors.Image(SMALL), tv_tensors.Mask(SMALL[0])
 SCALE = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4)}
 
 
@@ -51,8 +52,8 @@ def results():
     array = SMALL.permute(1, 2, 0).contiguous().numpy()
     yield tr.resize(array, (20, 30), "gaussian")
     yield tr.resize(PIL.Image.fromarray(array), (20, 30), "hamming")
-    yield tr.resize(tv_tensors.Image(SMALL), (20, 30))
-    yield tr.resize(tv_tensors.Mask(SMALL[0]), (20, 30))
+    yield tr.resize(IMAGE, (20, 30))
+    yield tr.resize(MASK, (20, 30))
     boxes = [[1.0, 2.0, 30.0, 40.0]]
     options = {"format": "XYXY", "canvas_size": (90, 70), "dtype": torch.float32, "device": "cpu"}
     yield tr.resize(tv_tensors.BoundingBoxes(boxes, **options), (20, 30))
@@ -64,9 +65,9 @@ def results():
         yield tr.resize_batch([SMALL, SMALL[:, 9:]], (20, 30), dtype=dtype, **SCALE)
         planes = SMALL[0], SMALL[1:, :45, :35].permute(1, 2, 0)
         yield tr.resize_nv12(*planes, (20, 30), dtype=dtype, **SCALE)
-    # Its random numbers are drawn on the default device, as torchvision's are.
-    crop = tr.RandomResizedCrop(24, dtype=torch.float32)
-    yield crop.transform(SMALL, {"top": 5, "left": 6, "height": 50, "width": 60, "flip": True})
+    torch.manual_seed(3)
+    for _ in range(4):
+        yield tr.RandomResizedCrop(24, dtype=torch.float32, hflip_prob=0.5)(SMALL)
     box = torch.tensor([1.0, 2.0, 60.0, 70.0], dtype=torch.float64, device="cpu")
     box.requires_grad_()
     with torch.enable_grad():

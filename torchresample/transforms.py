@@ -1,12 +1,14 @@
 """Transforms for torchvision pipelines: they store arguments and call functions."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -159,11 +161,31 @@ class ImageClassification(_Eager, nn.Module):
         return _extra_repr(self, names, self.scaling)
 
 
+class _Float32OnCPU(TorchFunctionMode):
+    """Makes new tensors float32 on the CPU, whatever the defaults are."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (torch.empty, torch.rand, torch.tensor):
+            kwargs = {"dtype": torch.float32, "device": "cpu", **kwargs}
+        elif func is torch.randint:
+            kwargs = {"device": "cpu", **kwargs}
+        return func(*args, **kwargs)
+
+
+def _drawing() -> AbstractContextManager:
+    """Where random numbers are drawn. The mode takes time, so it is left out where it can be."""
+    # A default device is a mode; to ask for it would start an accelerator.
+    plain = torch.get_default_dtype() == torch.float32 and not torch._C._len_torch_function_stack()
+    return nullcontext() if plain else _Float32OnCPU()
+
+
 class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
     """A random part of an image, resized, and where asked for mirrored, converted and normalised.
 
     Boxes are those of torchvision's ``v2.RandomResizedCrop`` from the same seed, mirrored images
-    those of a ``v2.RandomHorizontalFlip`` after it; pixels outside the box are not read. Masks,
+    those of a ``v2.RandomHorizontalFlip`` after it; pixels outside the box are not read. They are
+    drawn in float32 on the CPU, whatever torch's default dtype and device are. Masks,
     boxes and key points follow, in the structures that ``Resize`` takes.
 
     Args:
@@ -203,7 +225,8 @@ class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
         self.method = check_options(size, method, like, antialias, None, None, None)
         scale = check_range("scale", scale, 1.0, zero=True)
         ratio = check_range("ratio", ratio, 1e6)
-        super().__init__(size, scale=scale, ratio=ratio)
+        with _drawing():  # the logarithms of the ratios are a tensor
+            super().__init__(size, scale=scale, ratio=ratio)
         self.like, self.antialias = like, antialias
         self.hflip_prob = check_probability("hflip_prob", hflip_prob)
         given = mean is not None or std is not None or layout != torch.contiguous_format
@@ -215,8 +238,9 @@ class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
         self.scaling = None if dtype is None else check_scaling(mean, std, dtype, layout)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        params = super().make_params(flat_inputs)
-        flip = self.hflip_prob > 0 and torch.rand(1).item() < self.hflip_prob
+        with _drawing():
+            params = super().make_params(flat_inputs)
+            flip = self.hflip_prob > 0 and torch.rand(1).item() < self.hflip_prob
         return params | {"flip": flip}
 
     def forward(self, *inputs: Any) -> Any:
