@@ -13,7 +13,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+from studies.images import read_image, to_pixels
+
+LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"}
+"""What file managers leave in folders, in lower case, besides names that begin with a dot."""
 
 
 @dataclass(frozen=True)
@@ -50,28 +53,23 @@ def digest(tensors: Iterable[Tensor], text: str = "") -> str:
     return sha.hexdigest()
 
 
-def to_pixels(image: Image.Image) -> Tensor:
-    """A PIL image as ``[3, H, W]`` uint8, stored with the channels last as decoded."""
-    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-
-
-def decode(path: Path) -> Tensor:
-    """An image file as ``[3, H, W]`` uint8."""
-    try:
-        with Image.open(path) as image:
-            return to_pixels(image)
-    except UNDECODABLE as error:
-        raise ValueError(f"data: cannot decode {path} as an image: {error}") from error
-
-
 def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise ValueError(f"data: cannot read the folder {folder}: {error}") from error
+    return [p for p in paths if not p.name.startswith(".") and p.name.lower() not in LITTER]
 
 
 def _class_folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise ValueError(f"data: expected a folder {folder} with a folder per class, found none")
     names = [path.name for path in _visible(folder) if path.is_dir()]
+    # Python stands a lone surrogate for a byte that is no UTF-8, and no report could be written.
+    every = (folder.resolve().parent.name, *names)
+    broken = [name for name in every if any("\ud800" <= letter <= "\udfff" for letter in name)]
+    if broken:
+        raise ValueError(f"data: {folder} and its folders must have names in UTF-8, got {broken}")
     if len(names) < 2:
         raise ValueError(f"data: {folder} must hold at least 2 class folders, found {names}")
     return names
@@ -86,7 +84,7 @@ def _read_split(folder: Path, classes: list[str]) -> Split:
         paths += files
         labels += [label] * len(files)
     progress = tqdm(paths, f"decode {folder.name}", leave=False, disable=None)
-    return Split([decode(path) for path in progress], torch.tensor(labels))
+    return Split([read_image(path) for path in progress], torch.tensor(labels))
 
 
 def read_folder(folder: Path) -> Dataset:
@@ -124,6 +122,16 @@ def _open_splits(name: str) -> list:
     return [kind(root, split="train", **download), held_out]
 
 
+def _named_pixels(name: str, i: int, image: object) -> Tensor:
+    """``to_pixels`` of a torchvision dataset's image."""
+    try:
+        if not isinstance(image, Image.Image):
+            raise ValueError(f"expected a PIL image, got {type(image).__name__}")
+        return to_pixels(image)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"data: image {i} of torchvision.datasets.{name}: {error}") from error
+
+
 def read_named(name: str) -> Dataset:
     """A ``torchvision.datasets`` class with integer labels, by its name.
 
@@ -139,7 +147,7 @@ def read_named(name: str) -> Dataset:
         pairs = list(tqdm(part, f"decode {name}", leave=False, disable=None))
         if not all(isinstance(label, int | np.integer) for _, label in pairs):
             raise ValueError(f"data: the labels of torchvision.datasets.{name} must be integers")
-        images = [to_pixels(image) for image, _ in pairs]
+        images = [_named_pixels(name, i, image) for i, (image, _) in enumerate(pairs)]
         splits.append(Split(images, torch.tensor([int(label) for _, label in pairs])))
     classes = getattr(parts[0], "classes", sorted(set(splits[0].labels.tolist())))
     return Dataset(name, tuple(map(str, classes)), *splits)

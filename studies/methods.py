@@ -15,7 +15,14 @@ class Config(Settings):
     """Top-1 of a linear head on frozen features, per method and size, on your images."""
 
     data: str
-    """A folder with train/ and val/, a folder per class, or a torchvision.datasets name."""
+    """A folder with train/ and val/, a folder per class, or a torchvision.datasets name.
+
+    Images are turned as their EXIF orientation says.
+    Grey of 16 bits is scaled to 8 (value / 257, rounded).
+    What is transparent is laid over white.
+    Of an animation the first frame counts.
+    Floats and 32-bit integers, whose range no file states, are refused by name.
+    """
     sizes: tuple[int, ...] = (32, 48, 64, 96, 128, 224)
     """Shorter sides in pixels."""
 

@@ -1,6 +1,7 @@
 """From finished cells to a tidy frame, a table, a plot and words."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def draw_lines(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     axes.minorticks_off()
     axes.set_xlabel("shorter side after resizing (px)")
     axes.set_ylabel("top-1 (%)")
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)  # a folder's name may have dollar signs
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -195,7 +196,10 @@ def write(folder: Path, frame: pd.DataFrame, figure: Figure, sections: list[Sect
         folder / "results.csv", frame.drop(columns="right", errors="ignore").to_csv(index=False)
     )
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
+    with warnings.catch_warnings():
+        # A folder's name may have letters that the font lacks; CSV and summary have them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(picture, format="png", dpi=150)
     write_atomically(folder / "plot.png", picture.getvalue())
     text = "\n\n".join(section.to_text() for section in [*sections, provenance(frame)])
     write_atomically(folder / "summary.md", text + "\n")
