@@ -48,12 +48,17 @@ def test_wheel_works_away_from_the_checkout(tmp_path):
 
 
 def test_import_is_light():
-    """The kernels are loaded by the first resize that needs them; CUDA is let alone."""
+    """torchvision and the kernels are loaded by what needs them; CUDA is let alone."""
     code = (
-        "import sys, torch, torchresample as tr; tr.resize(torch.zeros(3, 8, 8), 4); "
-        "print('torchresample.triton_kernels' in sys.modules, torch.cuda.is_initialized())"
+        "import sys, torch, torchresample as tr; tr.resize(torch.zeros(3, 8, 8), 4, 'bicubic'); "
+        "tr.resize_batch([torch.zeros(3, 8, 8)], (4, 4)); "
+        "print('torchvision' in sys.modules, 'torchresample.triton_kernels' in sys.modules, "
+        "torch.cuda.is_initialized()); "
+        "from torchresample import *; print(Resize(8), 'Resize' in dir(tr))"
     )
-    assert run(sys.executable, "-c", code).split() == ["False"] * 2
+    printed = run(sys.executable, "-c", code).splitlines()
+    assert printed[0].split() == ["False"] * 3
+    assert printed[1] == "Resize(size=8, method='bilinear', like='pillow') True"
 
 
 def test_a_missing_library_is_named(tmp_path):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
 from torchresample import cpu, gpu, ragged
 from torchresample.arrays import to_planes
@@ -23,6 +22,7 @@ from torchresample.checks import (
     warn_of_channels,
 )
 from torchresample.functional import resample_box
+from torchresample.kinds import as_tensor, is_tv_tensor
 from torchresample.ops import engine, fuses_scaling, is_plain, program
 from torchresample.preprocess import Scaling, check_any_scaling, check_scalable, scaled
 from torchresample.profiles import PROFILES
@@ -181,7 +181,7 @@ def _checked(images: Sequence[Tensor | np.ndarray]) -> list[Tensor]:
                 )
             planes = to_planes(image, f"images[{i}]")
             image = images[i] = planes if planes.ndim == 3 else planes[None]
-        other = isinstance(image, tv_tensors.TVTensor) and kind is not tv_tensors.Image
+        other = is_tv_tensor(image) and not is_tv_tensor(image, "Image")
         if not isinstance(image, Tensor) or other:
             raise TypeError(
                 f"images[{i}] must be a tensor, a tv_tensors.Image or an ndarray, "
@@ -201,16 +201,15 @@ def _checked(images: Sequence[Tensor | np.ndarray]) -> list[Tensor]:
             raise ValueError(
                 f"images must agree in their {name}: {ours} in images[0], {its} in images[{i}]"
             )
-    plain = (i.as_subclass(Tensor) if isinstance(i, tv_tensors.TVTensor) else i for i in images)
+    images = map(as_tensor, images)
     if torch.compiler.is_compiling():  # which cannot ask; the operator does it
-        return list(plain)
-    return [cpu.materialised(image) for image in plain]
+        return list(images)
+    return [cpu.materialised(image) for image in images]
 
 
 def _listed(name: str, values: Sequence | np.ndarray | Tensor, count: int) -> list:
     """An entry for each image."""
-    boxes = isinstance(values, tv_tensors.BoundingBoxes)
-    if boxes and values.format != tv_tensors.BoundingBoxFormat.XYXY:
+    if is_tv_tensor(values, "BoundingBoxes") and values.format.value != "XYXY":
         raise ValueError(f"{name} must have the format XYXY, got {values.format.value}")
     if isinstance(values, Tensor) and (not is_dense(values) or values.is_meta):
         raise TypeError(f"{name} must be a dense tensor with values, got {values!r}")

@@ -5,26 +5,27 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torchvision.transforms import InterpolationMode
 
 from torchresample.bands import BOUNDARIES
 from torchresample.profiles import METHODS, PROFILES
 
+if TYPE_CHECKING:
+    from torchvision.transforms import InterpolationMode
+
 Size = int | Sequence[int]
 Box = Sequence[float] | Tensor
-Method = str | InterpolationMode | PIL.Image.Resampling
+Method = Union[str, "InterpolationMode", PIL.Image.Resampling]
 
 _ENUM_NAMES = {
     **{member: member.name.lower() for member in PIL.Image.Resampling},
     PIL.Image.Resampling.LANCZOS: "lanczos3",
-    **{member: member.value for member in InterpolationMode},
-    InterpolationMode.LANCZOS: "lanczos3",
 }
 LONGEST = 2**31
 """Past the longest side that a size may ask for, in pixels."""
@@ -92,8 +93,11 @@ def _check_boundary(boundary: str, like: str, method: str) -> None:
 
 
 def _method_name(method: Method) -> str:
-    if isinstance(method, (PIL.Image.Resampling, InterpolationMode)):
+    if isinstance(method, PIL.Image.Resampling):
         return _ENUM_NAMES[method]
+    torchvision = sys.modules.get("torchvision.transforms")  # which takes seconds to import
+    if isinstance(method, getattr(torchvision, "InterpolationMode", ())):
+        return "lanczos3" if method.value == "lanczos" else method.value
     if not isinstance(method, str):
         raise TypeError(
             "method must be a name, an InterpolationMode or a PIL.Image.Resampling (an int means "

@@ -8,7 +8,6 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
 from torchresample.alpha import premultiplied, resized_on_gpu, straight
 from torchresample.arrays import to_array, to_planes
@@ -33,14 +32,15 @@ from torchresample.checks import (
     wants_gradient,
     warn_of_channels,
 )
+from torchresample.kinds import as_kind_of, as_tensor, is_tv_tensor
 from torchresample.light import to_linear, to_srgb
 from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
 from torchresample.pil import PALETTED, from_pixels, load, pixels
-from torchresample.points import resize_points
 from torchresample.profiles import PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
 
+_POINTS = ("BoundingBoxes", "KeyPoints")
 _PIL_MODES = ("L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _PIL_MODES += ("I;16", "I;16L", "I", "F")
 # Modes whose values Pillow does not weigh, or weighs wrongly, and what to convert them to.
@@ -140,20 +140,21 @@ def resize(
         return _resize_array(image, size, method, box, alpha=alpha, **options)
     method = check_options(size, method, like, antialias, max_size, boundary, box)
     check_alpha(alpha, like)
-    labels = tv_tensors.BoundingBoxes, tv_tensors.KeyPoints, tv_tensors.Mask
-    if isinstance(image, labels) and isinstance(box, Tensor):
+    if is_tv_tensor(image, *_POINTS, "Mask") and isinstance(box, Tensor):
         box = box.detach()
-    if isinstance(image, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
+    if is_tv_tensor(image, *_POINTS):
+        from torchresample.points import resize_points  # which takes torchvision
+
         return resize_points(image, size, max_size, box)
     options["alpha"] = alpha
-    if isinstance(image, tv_tensors.Mask):
+    if is_tv_tensor(image, "Mask"):
         # Labels have no mean, and no place for smoothing.
         method = method if method in PROFILES[like].nearest else "nearest"
         options |= {"antialias": False, "boundary": None, "alpha": False}
-    if isinstance(image, tv_tensors.TVTensor):
-        options["given"] = not isinstance(image, tv_tensors.Mask)  # which has no channels
-        plain = _resize_tensor(image.as_subclass(Tensor), size, method, box, **options)
-        return tv_tensors.wrap(plain, like=image)
+    if is_tv_tensor(image):
+        options["given"] = not is_tv_tensor(image, "Mask")  # which has no channels
+        resized = _resize_tensor(as_tensor(image), size, method, box, **options)
+        return as_kind_of(resized, image)
     if isinstance(image, Tensor):
         return _resize_tensor(image, size, method, box, given=True, **options)
     if isinstance(image, PIL.Image.Image):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
 from torchresample import cpu
 from torchresample.checks import (
@@ -21,6 +20,7 @@ from torchresample.checks import (
 )
 from torchresample.functional import resample_part, resolved
 from torchresample.gpu import SINGLE
+from torchresample.kinds import as_tensor, is_tv_tensor
 from torchresample.ops import engine, is_plain, resample_scaled, rows_read
 from torchresample.preprocess import check_any_scaling, scaled
 from torchresample.profiles import PROFILES
@@ -226,13 +226,13 @@ def _frame(chroma: Tensor, converted: Conversion) -> "Frame":
 
 
 def _plain(name: str, plane: Tensor) -> Tensor:
-    other = isinstance(plane, tv_tensors.TVTensor) and type(plane) is not tv_tensors.Image
+    other = is_tv_tensor(plane) and not is_tv_tensor(plane, "Image")
     if not isinstance(plane, Tensor) or other:
         kind = type(plane)
         raise TypeError(f"{name} must be a tensor, got {kind.__module__}.{kind.__qualname__}")
     if not is_dense(plane) or plane.dtype != torch.uint8:
         raise TypeError(f"{name} must be a dense uint8 tensor, got {plane.layout}, {plane.dtype}")
-    return plane.as_subclass(Tensor) if isinstance(plane, tv_tensors.TVTensor) else plane
+    return as_tensor(plane)
 
 
 def _check_planes(luma: Tensor, chroma: Tensor) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
 from torchresample import cpu, ragged
 from torchresample.arrays import to_planes
@@ -22,6 +21,7 @@ from torchresample.checks import (
 )
 from torchresample.functional import resample_part, resolved
 from torchresample.gpu import scaling_table
+from torchresample.kinds import as_tensor
 from torchresample.ops import engine, fuses_scaling, is_plain, resample_scaled, result_layout
 from torchresample.pil import load, pixels
 from torchresample.profiles import PROFILES
@@ -160,7 +160,7 @@ def prepared(
             "image must be a tensor, an ndarray or a PIL image, "
             f"got {type(image).__module__}.{type(image).__qualname__}"
         )
-    x = image.as_subclass(Tensor) if isinstance(image, tv_tensors.TVTensor) else image
+    x = as_tensor(image)
     if scaling is not None and image.ndim < 3:
         raise ValueError(f"image must have shape [..., C, H, W], got {tuple(image.shape)}")
     return _part(x, size, crop, method, like, antialias, box, flip, scaling, given=True)
