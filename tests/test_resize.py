@@ -14,7 +14,6 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
 import torchresample as tr
-from torchresample.bands import kept
 
 
 @pytest.fixture
@@ -341,18 +340,3 @@ def test_pil_images_without_pixels(mode):
     for size in ((0, 5), (5, 0)):
         with pytest.raises(ValueError, match="image must have at least one pixel"):
             tr.resize(PIL.Image.new(mode, size), (4, 4))
-
-
-def test_bands_kept_are_few_where_they_are_large():
-    sizes = []
-
-    @kept(lambda n: n)
-    def build(n):
-        sizes.append(n)
-        return np.empty(n)
-
-    for _ in range(2):
-        for n in range(200):
-            build(n)
-            build(10_000 + n)
-    assert len(sizes) == 200 + 2 * 200  # small ones once, large ones again

@@ -3,20 +3,12 @@
 Everything here *builds* bands, in float64. Engines only apply them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
 
 import numpy as np
 
 from torchresample import native
 from torchresample.filters import Filter, Kernel
-
-SMALL, FEW, MANY = 2**12, 16, 1024
-"""Weights of a small band; how many larger and how many small ones are kept for later calls.
-
-Random crops of photographs have hundreds of lengths, which come again.
-"""
 
 BOUNDARIES = {
     "renormalize": "drop weights outside the image and divide by the sum of the rest",
@@ -27,24 +19,6 @@ BOUNDARIES = {
     "constant": "zeros outside (scipy: grid-constant with cval 0)",
     "extrapolate": "continue the line through the last two pixels: 2 * p1 - p2",
 }
-
-
-def kept(weights: Callable[..., int]) -> Callable[[Callable], Callable]:
-    """Remember the results of a function, fewer of those with many ``weights``.
-
-    ``weights`` takes the arguments of the function, and tells about how many its result has.
-    """
-
-    def decorate(function: Callable) -> Callable:
-        many, few = lru_cache(maxsize=MANY)(function), lru_cache(maxsize=FEW)(function)
-
-        @wraps(function)
-        def remembered(*arguments):
-            return (many if weights(*arguments) <= SMALL else few)(*arguments)
-
-        return remembered
-
-    return decorate
 
 
 @dataclass(frozen=True)
@@ -109,6 +83,12 @@ class Band:
     @property
     def taps(self) -> int:
         return self.weight.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        others = (part.nbytes for part in (self.gather, self.fold) if part is not None)
+        return self.start.nbytes + self.weight.nbytes + sum(others)
 
     @property
     def selects(self) -> bool:

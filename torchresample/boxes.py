@@ -1,12 +1,12 @@
 """Gradients with respect to a box: how a result changes as the edges of its crop move."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from torchresample.bands import Band
+from torchresample.kept import kept
 from torchresample.ops import engine, engine_program, request, result_layout, run_program
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 from torchresample.profiles import PROFILES
@@ -73,7 +73,7 @@ def _(grad, image, *resized):
     return grad.new_empty(4, dtype=torch.float64)
 
 
-@lru_cache(maxsize=16)
+@kept
 def slope_passes(
     size_x: tuple[int, int],
     size: tuple[int, int],

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from torchresample import light, native, reference
-from torchresample.bands import Band, kept
+from torchresample.bands import Band
+from torchresample.kept import kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 if TYPE_CHECKING:
@@ -74,6 +75,11 @@ class Weighing:
     cut: int
     mean: float
     light: tuple[np.ndarray | None, np.ndarray | None]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return self.start.nbytes + self.count.nbytes + self.weight.nbytes
 
     @cached_property
     def structure(self) -> native.Pass:
@@ -171,7 +177,7 @@ def _weighed(first: Weighing, second: Weighing | None = None) -> Step:
     return partial(_resampled, program, across_first or second is not None)
 
 
-@kept(lambda step, *_: step.band.weight.size)
+@kept
 def _weighing(step: Pass, dtype: torch.dtype, limits: Limits) -> tuple[Weighing | None, Limits]:
     """A pass over pixels of ``dtype`` within ``limits``, and the limits of what it stores.
 
@@ -337,7 +343,7 @@ def _parts(rows: int, *tensors: Tensor) -> int:
     return min(threads, max(size // PART, 1), rows)
 
 
-@kept(lambda down: down.weight.size)
+@kept
 def _compact(down: Weighing) -> tuple[Weighing, np.ndarray | None]:
     """The pass over the rows that it reads only, where they are few, and which those are."""
     start, count = down.start, down.count

@@ -32,6 +32,7 @@ from torchresample.checks import (
     wants_gradient,
     warn_of_channels,
 )
+from torchresample.kept import LARGEST, cleared
 from torchresample.kinds import as_kind_of, as_tensor, is_tv_tensor
 from torchresample.light import to_linear, to_srgb
 from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
@@ -178,6 +179,7 @@ def _looked_up(image: Tensor, size: Size, *options) -> tuple | None:
         return None
 
 
+@cleared
 @lru_cache(maxsize=64, typed=True)  # 224 and 224.0 are equal
 def _planned(
     shape: torch.Size,
@@ -193,7 +195,8 @@ def _planned(
 ) -> tuple | None:
     """What ``run_program`` takes with the image, in a call without a box.
 
-    ``None`` where more than the program has to run, or a warning is due.
+    ``None`` where more than the program has to run, a warning is due, or it is too large to be
+    kept.
     """
     method = check_options(size, method, like, antialias, max_size, boundary, None)
     profile = PROFILES[like]
@@ -204,6 +207,8 @@ def _planned(
     options = method, like, antialias, boundary or profile.boundary, box, None, False, False
     channels = shape[-3] if len(shape) > 2 else 1
     run = program(shape[-2:], new_size, *options, dtype, channels, engine)
+    if run.nbytes > LARGEST:
+        return None
     return run, *result_layout(shape, strides, new_size)
 
 

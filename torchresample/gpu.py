@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from torchresample import cpu, light, native
-from torchresample.bands import Band, kept
+from torchresample.bands import Band
+from torchresample.kept import kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _empty(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inner: bool) -
     return x.new_empty_strided(shape, cpu.packed_strides(shape, inner), dtype=dtype)
 
 
-@kept(lambda step, *_: step.band.weight.size)
+@kept
 def _weighings(
     step: Pass, dtype: torch.dtype, limits: Limits
 ) -> tuple[Tensor | None, list["Weighing"], torch.dtype, Limits]:

@@ -16,6 +16,7 @@ from torch.autograd import forward_ad
 
 from torchresample import cpu, gpu
 from torchresample.bands import Axis, Band, select_band
+from torchresample.kept import LARGEST, kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass, Request
 from torchresample.profiles import PROFILES
 
@@ -195,7 +196,7 @@ def result_layout(
 operator = torch.library.custom_op("torchresample::resample", compute, mutates_args=())
 
 
-@lru_cache(maxsize=64)
+@kept
 def program(*scalars) -> Callable[..., None]:
     """``cpu.program`` of a request: sizes before and after, and the scalars of ``compute``.
 
@@ -203,7 +204,11 @@ def program(*scalars) -> Callable[..., None]:
     or ``"torch"`` for the operations of ``reference``.
     """
     *scalars, dtype, channels, engine = scalars
-    return engine_program(planned_passes(*scalars, dtype, channels), dtype, engine)
+    passes = planned_passes(*scalars, dtype, channels)
+    run = engine_program(passes, dtype, engine)
+    # The parts are kept themselves, unless they are too large.
+    run.nbytes = sum(step.band.nbytes for step in passes if step.band.nbytes > LARGEST)
+    return run
 
 
 def engine_program(passes: tuple[Pass, ...], dtype: torch.dtype, engine: str) -> Callable:
@@ -278,7 +283,7 @@ def _part(passes: tuple[Pass, ...], dim: int, axis: Axis, outputs: range) -> tup
     )
 
 
-@lru_cache(maxsize=64)
+@kept
 def _band_part(band: Band, outputs: range) -> Band:
     return band.part(np.array(outputs))
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from torchresample.bands import Axis, Band, kept, select_band
+from torchresample.bands import Axis, Band, select_band
 from torchresample.filters import Filter
+from torchresample.kept import kept
 
 HORIZONTAL, VERTICAL = -1, -2
 
@@ -109,7 +110,7 @@ class Request:
         return _band(self.method, axis, self.antialias, self.boundary)
 
 
-@kept(lambda _, axis, *rest: 8 * max(axis.n_in, axis.n_out))
+@kept
 def _band(method: Method, axis: Axis, antialias: bool, boundary: str | None) -> Band:
     return method.band(axis, antialias, boundary)
 
@@ -197,7 +198,7 @@ class Profile:
         return asked if asked in choices else choices[0]
 
 
-@kept(lambda band, _: band.weight.size)
+@kept
 def quantized(band: Band, bits: int) -> Band:
     """Weights times ``2**bits``, rounded half away from zero."""
     scaled = band.weight * 2.0**bits

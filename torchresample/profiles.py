@@ -17,13 +17,13 @@ from torchresample.bands import (
     filter_rows,
     filter_slopes,
     folded_band,
-    kept,
     overlap_rows,
     select_band,
     spline_prefilter,
     window_band,
 )
 from torchresample.filters import FILTERS, Filter, keys
+from torchresample.kept import kept
 from torchresample.opencv import accumulated_centres
 from torchresample.passes import (
     HORIZONTAL,
@@ -120,7 +120,7 @@ def _plan_linear(request: Request) -> tuple[Pass, ...]:
     )
 
 
-@kept(lambda band: band.weight.size)
+@kept
 def _sixteen_bits(band: Band) -> Band:
     return replace(band, weight=quantized(band, 16).weight * 2.0**-16)
 
@@ -155,7 +155,7 @@ def _plan_torch(request: Request) -> tuple[Pass, ...]:
     return tuple(passes)
 
 
-@kept(lambda band, _: band.weight.size)
+@kept
 def _int16(band: Band, folded: Axis | None) -> tuple[Band, int]:
     """Weights with the most fraction bits with which they fit int16, at most 22; and those bits.
 

@@ -5,7 +5,6 @@ in float64, where every sum of a pixel times a 22-bit weight is exact in any ord
 """
 
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from torchresample import light
 from torchresample.bands import Band
+from torchresample.kept import kept
 from torchresample.passes import HORIZONTAL, VERTICAL, Pass
 
 BLOCK = 32
@@ -115,7 +115,7 @@ def _chunks(window: Tensor, target: Tensor, dim: int):
             )
 
 
-@lru_cache(maxsize=64)
+@kept
 def _blocks(band: Band, dtype: torch.dtype, device: torch.device) -> list[tuple[int, int, Tensor]]:
     """``(first output, first input, dense weights [outputs, window])`` of each block."""
     blocks = []

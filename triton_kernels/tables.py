@@ -75,6 +75,11 @@ class Weighing:
     cut: int = 0
     table: Tensor | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        return self.start.nbytes + self.count.nbytes + self.weight.nbytes
+
     def multiplies(self, dtype: torch.dtype) -> bool:
         """Whether the matrix units have its arithmetic, for pixels of ``dtype``."""
         if self.index is not None or self.table is not None:
