@@ -30,7 +30,15 @@ from torchresample.checks import (
     wants_gradient,
 )
 from torchresample.light import to_linear, to_srgb
-from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
+from torchresample.ops import (
+    engine,
+    is_plain,
+    program,
+    program_in_double,
+    resample,
+    result_layout,
+    run_program,
+)
 from torchresample.pil import from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
@@ -361,13 +369,36 @@ def _resize_pil(
         image = image.convert("L")
     # The unused byte of RGB must not count in a clamp to the image's range.
     with pixels(image, share=not profile.clips) as array:
-        resized = _resize_array(array, size, method, box=box, alpha=alpha, **options)
+        if mode == "F" and options["like"].startswith("pillow"):
+            resized = _resize_mode_f(array, size, method, box, **options)
+        else:
+            resized = _resize_array(array, size, method, box=box, alpha=alpha, **options)
     result = _to_pil(resized, image)
     return result if result.mode == mode else result.convert(mode)
 
 
 def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:
     image = from_pixels(array, source.mode)
+def _resize_mode_f(
+    array: np.ndarray,
+    size: Size | None,
+    method: str,
+    box: Box | None,
+    *,
+    like: str,
+    antialias: bool | None,
+    max_size: int | None,
+    boundary: str | None,
+) -> np.ndarray:
+    """Pillow's mode F: sums in double, which tensors of float32 do not take the time for."""
+    image = torch.from_numpy(array)
+    arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
+    size, antialias, box = resolved(*arguments)
+    options = method, like, antialias, boundary or PROFILES[like].boundary, box, None, False, False
+    run = program_in_double(image.shape, size, *options)
+    return run_program(image, run, *result_layout(image.shape, image.stride(), size)).numpy()
+
+
     if source.palette is not None:
         entries = source.palette.mode  # RGB or RGBA
         image.putpalette(source.getpalette(entries), entries)

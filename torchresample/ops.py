@@ -181,6 +181,19 @@ def program(*scalars) -> Callable[..., None]:
     return engine_program(planned_passes(*scalars, dtype, channels), dtype, engine)
 
 
+@lru_cache(maxsize=16)
+def program_in_double(*scalars) -> Callable[..., None]:
+    """``program`` for float32 on a CPU, with sums in double and float32 between the passes.
+
+    Arguments as of ``program``, without dtype, channels and engine.
+    """
+    passes = tuple(
+        step if step.moves(torch.float32) else replace(step, store=torch.float32, sums="float64")
+        for step in planned_passes(*scalars, torch.float32, 1)
+    )
+    return engine_program(passes, torch.float32, "torch")
+
+
 def engine_program(passes: tuple[Pass, ...], dtype: torch.dtype, engine: str) -> Callable:
     """What runs these passes over pixels of ``dtype``."""
     if engine == "gpu":
