@@ -89,7 +89,9 @@ def resize(
             the other profiles it is the same geometry, which their libraries do not have. A tensor
             ``[4]`` that requires a gradient gets one (no second derivatives), where the image is a
             floating tensor and the method's weights change smoothly, by four more resizes of it;
-            masks, boxes and key points follow without.
+            masks, boxes and key points follow without. ``"pillow"`` and ``"pillow12"`` round edges
+            to float32, as Pillow does, and the gradient is that of the rounded box: finite
+            differences need steps that float32 has (``eps=2**-14`` for ``gradcheck``).
         max_size: with a single ``size``, the longest that the longer side may become.
         boundary: what stands outside the image, a key of ``bands.BOUNDARIES``; ``None`` takes the
             profile's default. ``"torch"``, ``"opencv"`` and ``"tf"`` leave no choice, nor do
@@ -377,8 +379,6 @@ def _resize_pil(
     return result if result.mode == mode else result.convert(mode)
 
 
-def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:
-    image = from_pixels(array, source.mode)
 def _resize_mode_f(
     array: np.ndarray,
     size: Size | None,
@@ -399,6 +399,8 @@ def _resize_mode_f(
     return run_program(image, run, *result_layout(image.shape, image.stride(), size)).numpy()
 
 
+def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:
+    image = from_pixels(array, source.mode)
     if source.palette is not None:
         entries = source.palette.mode  # RGB or RGBA
         image.putpalette(source.getpalette(entries), entries)
