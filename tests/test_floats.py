@@ -248,35 +248,135 @@ def test_jax(rng, jax_resize, method, antialias):
         assert np.abs(ours - theirs).max() <= bound, ((h, w), size)
 
 
+OPENCV_SIZES = [
+    (1080, 90, 1920, 50),
+    (70, 1920, 40, 1080),
+    (45, 2000, 90, 777),
+    (1999, 40, 1000, 80),
+]
+"""``h, w, new_h, new_w``: lengths of real images, along one axis."""
+
+
+FUSED = torch.backends.cpu.get_cpu_capability().startswith("AVX")
+"""Whether this CPU has fused multiply-adds, with which IPP sums."""
+
+
+def opencv_sizes(rng, channels: int) -> list[tuple[int, ...]]:
+    """Random ones, whole factors, those of real images and, of grey images, a whole one."""
+    whole = [(4, 6, 2, 3), (6, 6, 3, 2), (90, 60, 10, 20), (64, 400, 4, 25), (2, 2, 1, 1)]
+    grey = [(1080, 1920, 720, 1280)] if channels == 1 else []
+    return [oracles.random_sizes(rng, 200) for _ in range(25)] + whole + OPENCV_SIZES + grey
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("method", oracles.OPENCV_METHODS)
-def test_opencv_float32(rng, method):
-    for _ in range(100):
-        h, w, *size = oracles.random_sizes(rng, 120)
-        x = rng.random((h, w, 3)).astype(np.float32)
-        theirs = oracles.opencv(x, tuple(size), method)
-        ours = tr.resize(x, size, method, like="opencv")
-        if method.startswith("nearest"):
-            assert np.array_equal(ours, theirs)
-            continue
-        taps = {"bicubic": 4, "lanczos4": 8, "area": h // size[0] + w // size[1] + 4}.get(method, 2)
-        # IPP may place a centre in float64 where resize.cpp rounds it to float32.
-        place = 2 * 2.0**-24 * max(h, w) if method in ("bicubic", "bilinear", "linear-exact") else 0
-        bound = 2 * (2 * taps * 2.0**-24 + 2 * place) * 2.5**2
-        assert np.abs(ours - theirs).max() <= bound, ((h, w), size)
-
-
-@pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos4", "area", "nearest"])
-@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
-def test_opencv_16_bit(rng, method, dtype):
-    limits = np.iinfo(dtype)
-    for _ in range(100):
-        h, w, *size = oracles.random_sizes(rng, 60)
-        x = rng.integers(limits.min, limits.max, (h, w, 2), dtype=dtype)
+def test_opencv_floats(rng, method, dtype, channels):
+    for h, w, *size in opencv_sizes(rng, channels):
+        x = rng.random((h, w, channels)).astype(dtype)
         theirs = oracles.opencv(x, tuple(size), method)
         ours = tr.resize(x, size, method, like="opencv")
         assert ours.dtype == dtype
-        # OpenCV sums in float32, whose spacing at 65535 is 1/128: it may miss the nearest by one.
-        assert np.abs(ours.astype(int) - theirs).max() <= (0 if method == "nearest" else 1)
+        if method.startswith("nearest"):
+            assert np.array_equal(ours, theirs)
+            continue
+        taps = {"bicubic": 8, "lanczos4": 16, "area": h // size[0] * (w // size[1]) + 4}
+        # Sums and, in float32, weights are rounded; IPP's centres in double are off by 2 u n_in.
+        unit = np.finfo(dtype).eps / 2
+        bound = 2 * unit * 4 * taps.get(method, 4) * 2.5**2
+        if dtype == np.float64:
+            bound += 4 * unit * max(h, w) * 2.5**2
+        assert np.abs(ours - theirs).max() <= bound, ((h, w), size)
+
+
+def test_opencv_keeps_fractions_in_double(rng):
+    x = np.zeros((2, 35))
+    x[:, 33] = 1
+    theirs = cv2.resize(x, (29, 2), interpolation=cv2.INTER_LINEAR)
+    assert abs(theirs[0, 28] - 3 / 29) < DOUBLE
+    assert np.abs(tr.resize(x, (2, 29), like="opencv") - theirs).max() < DOUBLE
+
+
+def cubic_matrix(n_in: int, n_out: int) -> np.ndarray:
+    """``[n_out, n_in]`` of Keys' filter with ``a = -0.75``, edges repeated."""
+    centre = (np.arange(n_out) + 0.5) * n_in / n_out - 0.5
+    matrix = np.zeros((n_out, n_in))
+    for k in range(-1, 3):
+        pixel = np.floor(centre).astype(int) + k
+        d = np.abs(centre - pixel)
+        inner, outer = (1.25 * d - 2.25) * d * d + 1, -0.75 * (d - 1) * (d - 2) ** 2
+        np.add.at(
+            matrix,
+            (np.arange(n_out), pixel.clip(0, n_in - 1)),
+            np.where(d <= 1, inner, np.where(d < 2, outer, 0)),
+        )
+    return matrix
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+@pytest.mark.parametrize("method", oracles.OPENCV_METHODS)
+def test_opencv_16_bit(rng, method, dtype, channels):
+    limits = np.iinfo(dtype)
+    for h, w, *size in opencv_sizes(rng, channels):
+        x = rng.integers(limits.min, limits.max, (h, w, channels), dtype=dtype, endpoint=True)
+        theirs = oracles.opencv(x, tuple(size), method)
+        ours = tr.resize(x, size, method, like="opencv")
+        assert ours.dtype == dtype
+        off = ours.astype(int) - theirs
+        # IPP lacks two channels, and images smaller than its windows.
+        by_ipp = channels != 2 and min(h, w) >= {"bilinear": 2, "bicubic": 4}.get(method, np.inf)
+        if [h, w] == size or not (by_ipp or method in ("bicubic", "lanczos4", "area")):
+            assert not off.any(), ((h, w), size)
+            continue
+        assert np.abs(off).max() <= 1, ((h, w), size)
+        if method == "bicubic" and by_ipp:
+            # IPP rounds each of 4 weights, products and sums to float32, along both axes: with sums
+            # of up to 2**16 * 1.4, it rounds what is up to 2**17 * 16 * 2**-24 off.
+            across, down = cubic_matrix(w, size[1]), cubic_matrix(h, size[0])
+            exact = np.einsum("ih,hwc,jw->ijc", down, x.astype(float), across, optimize=True)
+            assert (
+                np.abs(np.abs(exact % 1 - 0.5)[off != 0]).max(initial=0) <= 2.0**17 * 16 * 2.0**-24
+            )
+        elif by_ipp and not FUSED:
+            continue
+        elif by_ipp and dtype == np.int16:  # whose edges IPP rounds otherwise at a tie
+            assert not off[_inner(h, size[0])][:, _inner(w, size[1])].any(), ((h, w), size)
+        elif by_ipp:
+            assert not off.any(), ((h, w), size)
+        elif method == "area":
+            mean = h % size[0] == w % size[1] == 0
+            assert not off.any() or (mean and h // size[0] * (w // size[1]) > 256), ((h, w), size)
+        elif method == "bicubic" or dtype == np.int16:
+            # OpenCV adds the last pixels of a row, which fill no vector of 8, in another order.
+            vectors = size[1] * channels // 8 * 8
+            assert not off.reshape(size[0], -1)[:, :vectors].any(), ((h, w), size)
+        else:
+            assert not off.any(), ((h, w), size)
+
+
+def _inner(n_in: int, n_out: int) -> np.ndarray:
+    """Outputs whose centre lies between the centres of the first and the last pixel."""
+    centre = (np.arange(n_out) + 0.5) * n_in / n_out - 0.5
+    return (centre >= 0) & (centre < n_in - 1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_opencv_means_of_blocks_of_16_bit(rng, dtype, channels):
+    """Ties: half up where a block is 2 x 2 pixels of 1, 3 or 4 channels, else half to even."""
+    x = np.zeros((2, 2, channels), dtype)
+    x[:, 1] = 1
+    assert (tr.resize(x, (1, 1), "area", like="opencv") == (channels != 2)).all()
+    x = np.zeros((3, 2, channels), dtype)
+    x[1, 1] = 3
+    assert (tr.resize(x, (1, 1), "area", like="opencv") == 0).all()
+    for h, w in ((2, 2), (2, 3), (1, 2), (4, 4), (5, 1), (16, 16)):
+        x = rng.integers(-9 if dtype == np.int16 else 0, 9, (h * 40, w * 50, channels)).astype(
+            dtype
+        )
+        theirs = oracles.opencv(x, (40, 50), "area")
+        assert np.array_equal(tr.resize(x, (40, 50), "area", like="opencv"), theirs), (h, w)
 
 
 @pytest.mark.parametrize("method", ["bilinear", "lanczos3"])

@@ -1,7 +1,8 @@
-"""uint8: zero differing bytes against the live libraries, 5,000 fresh random cases a method."""
+"""Zero differing bytes against the live libraries; of uint8 5,000 fresh random cases a method."""
 
 import numpy as np
 import oracles
+import PIL.Image
 import pytest
 import torch
 from numpy.testing import assert_array_equal
@@ -63,22 +64,64 @@ def test_opencv(rng, method):
 
 
 @pytest.mark.parametrize("method", oracles.PILLOW_METHODS)
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16"])
+@pytest.mark.parametrize(
+    "mode", ["L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"]
+)
 def test_pillow_image_modes(rng, method, mode):
     """Whole images as ``Image.resize`` returns them, alpha and 16 or 32 bits included."""
-    import PIL.Image
-
     for _ in range(10):
         h, w, size, box = oracles.random_resize(rng, 60)
-        bits = {"I": 4, "I;16": 2}.get(mode, len(PIL.Image.new(mode, (1, 1)).getbands()))
+        bits = {"I": 4, "I;16": 2, "F": 4}.get(mode, len(PIL.Image.new(mode, (1, 1)).getbands()))
         pixels = rng.integers(0, 256, h * w * bits, dtype=np.uint8)
         if mode == "I":  # within a range whose double sums Pillow can round
             pixels = rng.integers(-(2**20), 2**20, h * w, dtype=np.int32)
+        if mode == "F":
+            pixels = (rng.standard_normal(h * w) * 10.0 ** rng.integers(-40, 38)).astype(np.float32)
         image = PIL.Image.frombytes(mode, (w, h), pixels.tobytes())
         ours = tr.resize(image, size, method, like=oracles.PILLOW_PROFILE, box=box)
         theirs = image.resize(size[::-1], oracles.PILLOW_METHODS[method], box=box)
         assert (ours.mode, ours.size) == (theirs.mode, theirs.size)
         assert_array_equal(np.asarray(ours), np.asarray(theirs), f"{image} {size} {box}")
+
+
+@pytest.mark.parametrize("method", oracles.PILLOW_METHODS)
+def test_pillow_floats(rng, method):
+    """Mode F: sums in double, which neither round to float32 on the way nor overflow."""
+    flat = [(value, 4, 1, (1, 3)) for value in (1, 3.4e38, -3.4e38, 1e-45)]
+    for value, w, h, size in [*flat, (None, 500, 375, (224, 224)), (None, 40, 900, (1800, 31))]:
+        image = PIL.Image.new("F", (w, h), value or 0)
+        if value is None:
+            pixels = np.exp(rng.normal(0, 9, (h, w))) * rng.choice([-1, 1], (h, w))
+            image = PIL.Image.fromarray(pixels.astype(np.float32))
+        ours = tr.resize(image, size, method, like=oracles.PILLOW_PROFILE)
+        theirs = image.resize(size[::-1], oracles.PILLOW_METHODS[method])
+        assert ours.mode == "F"
+        assert_array_equal(np.asarray(ours), np.asarray(theirs), f"{value} {size}")
+
+
+def test_pillow_floats_that_are_not_numbers(rng):
+    """They stay where a weight reads them."""
+    pixels = rng.random((60, 47)).astype(np.float32)
+    clean = np.asarray(tr.resize(PIL.Image.fromarray(pixels), (30, 90), "bicubic"))
+    pixels[20, 30], pixels[40, 10] = np.nan, np.inf
+    touched = np.asarray(tr.resize(PIL.Image.fromarray(pixels), (30, 90), "bicubic"))
+    marks = np.isnan(pixels) | np.isinf(pixels)
+    reached = tr.resize(marks.astype(np.float64), (30, 90), "bicubic") != 0
+    assert reached.any()
+    assert not np.isfinite(touched[reached]).any()
+    assert_array_equal(touched[~reached], clean[~reached])
+
+
+def test_pillow_floats_by_other_filters_and_boundaries(rng):
+    """What Pillow lacks is computed as it would be: each pass in double, stored as float32."""
+    pixels = rng.standard_normal((60, 47)).astype(np.float32)
+    for method, boundary in (("lanczos5", None), ("bicubic", "wrap"), ("catmull-rom", "edge")):
+        options = {"like": oracles.PILLOW_PROFILE, "boundary": boundary}
+        ours = tr.resize(PIL.Image.fromarray(pixels), (80, 33), method, **options)
+        rows = tr.resize(pixels.astype(np.float64), (60, 33), method, **options)
+        stored = rows.astype(np.float32).astype(np.float64)
+        expected = tr.resize(stored, (80, 33), method, **options).astype(np.float32)
+        assert_array_equal(np.asarray(ours), expected)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +141,6 @@ def test_any_ratio(rng, size, new, method):
 
 def test_real_photographs(shared):
     """Decoded JPEGs, as a pipeline meets them, to the usual size by the three libraries."""
-    import PIL.Image
-
     files = sorted((shared / "data" / "dtd10" / "val").rglob("*.jpg"))[::20]
     assert files
     for file in files:

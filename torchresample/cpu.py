@@ -237,6 +237,8 @@ def _sums(step: Pass, dtype: torch.dtype) -> type | None:
     real = rounded or step.store is None or step.store.is_floating_point
     if not real or dtype not in (torch.uint8, torch.float32, torch.float64):
         return None
+    if step.sums == "lerp":
+        return None
     if step.sums == "float32":
         sums = np.float32
     elif step.sums == "float64":

@@ -35,7 +35,15 @@ from torchresample.checks import (
 from torchresample.kept import LARGEST, cleared
 from torchresample.kinds import as_kind_of, as_tensor, is_tv_tensor
 from torchresample.light import to_linear, to_srgb
-from torchresample.ops import engine, is_plain, program, resample, result_layout, run_program
+from torchresample.ops import (
+    engine,
+    is_plain,
+    program,
+    program_in_double,
+    resample,
+    result_layout,
+    run_program,
+)
 from torchresample.pil import PALETTED, from_pixels, load, pixels
 from torchresample.profiles import PROFILES
 
@@ -94,7 +102,9 @@ def resize(
             the other profiles it is the same geometry, which their libraries do not have. A tensor
             ``[4]`` that requires a gradient gets one (no second derivatives), where the image is a
             floating tensor and the method's weights change smoothly, by four more resizes of it;
-            masks, boxes and key points follow without.
+            masks, boxes and key points follow without. ``"pillow"`` and ``"pillow12"`` round edges
+            to float32, as Pillow does, and the gradient is that of the rounded box: finite
+            differences need steps that float32 has (``eps=2**-14`` for ``gradcheck``).
         max_size: with a single ``size``, the longest that the longer side may become.
         boundary: what stands outside the image, a key of ``bands.BOUNDARIES``; ``None`` takes the
             profile's default. ``"torch"``, ``"opencv"`` and ``"tf"`` leave no choice, nor do
@@ -395,8 +405,31 @@ def _resize_pil(
     alpha = alpha or (mode in _TRANSPARENT and options["like"].startswith("pillow"))
     # The unused byte of RGB must not count in a clamp to the image's range.
     with pixels(image, share=not profile.clips) as array:
-        resized = _resize_array(array, size, method, box, alpha=alpha, **options)
+        if mode == "F" and options["like"].startswith("pillow"):
+            resized = _resize_mode_f(array, size, method, box, **options)
+        else:
+            resized = _resize_array(array, size, method, box, alpha=alpha, **options)
     return _to_pil(resized, image)
+
+
+def _resize_mode_f(
+    array: np.ndarray,
+    size: Size | None,
+    method: str,
+    box: Box | None,
+    *,
+    like: str,
+    antialias: bool | None,
+    max_size: int | None,
+    boundary: str | None,
+) -> np.ndarray:
+    """Pillow's mode F: sums in double, which tensors of float32 do not take the time for."""
+    image = torch.from_numpy(array)
+    arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
+    size, antialias, box = resolved(*arguments)
+    options = method, like, antialias, boundary or PROFILES[like].boundary, box, None, False, False
+    run = program_in_double(image.shape, size, *options)
+    return run_program(image, run, *result_layout(image.shape, image.stride(), size)).numpy()
 
 
 def _to_pil(array: np.ndarray, source: PIL.Image.Image) -> PIL.Image.Image:

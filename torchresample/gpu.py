@@ -220,6 +220,8 @@ def _weighings(
         options["scale"] = float(np.float32(1) / np.float32(step.count))
     if step.sums == "floor16":
         options["cut"] = 16
+    elif step.sums == "lerp":  # the first pixel, and a step to the second times its weight
+        options["cut"], dense[:, 0] = -1, 1
     place = torch.from_numpy(band.start + lead), torch.from_numpy(count)
     weighing = Weighing(step.dim, *place, torch.from_numpy(dense).to(sums), None, **options)
     gather, weighing = _gathered_first(weighing, band, dtype)
@@ -267,6 +269,8 @@ def _sums(
     step: Pass, dtype: torch.dtype, limits: Limits, negative: float, positive: float
 ) -> tuple[torch.dtype, Limits]:
     """The type of a pass' sums, and the limits of what it stores."""
+    if step.sums == "lerp":
+        return torch.float64, limits
     if step.rule in ("fixed", "floor", "mean"):
         low = positive * limits[0] + negative * limits[1]
         high = positive * limits[1] + negative * limits[0] + 2**step.bits / 2

@@ -1,6 +1,7 @@
-"""OpenCV's ``cv2.resize`` (wheels of 4.14 and 5.0): its coefficients and its integer arithmetic.
+"""OpenCV's ``cv2.resize`` (x86-64 wheels of 4.14 and 5.0): its coefficients and its arithmetic.
 
-Source: OpenCV ``modules/imgproc/src/resize.cpp``. Rows are always filtered before columns.
+Source: OpenCV ``modules/imgproc/src/resize.cpp``; of what the wheels leave to Intel's IPP (see
+``_by_ipp``), their results on CPUs with AVX2. Rows are always filtered before columns.
 """
 
 import math
@@ -24,6 +25,8 @@ METHODS = {
 }
 
 COEFFICIENT_BITS = 11
+ORDERED = (torch.uint8, torch.uint16, torch.int16)
+"""Integers whose sums resize.cpp forms in float32, or in integers, in an order that shows."""
 
 
 def plan(request: Request) -> tuple[Pass, ...]:
@@ -31,6 +34,10 @@ def plan(request: Request) -> tuple[Pass, ...]:
     name, axis_y, axis_x = request.name, request.axis_y, request.axis_x
     if axis_x.unchanged and axis_y.unchanged:
         return ()
+    if name == "linear-exact" and request.dtype.is_floating_point:
+        name = "bilinear"  # as OpenCV does: it is exact for integers only
+    if _by_ipp(name, request):
+        return _ipp_passes(name, request)
     scales = _scale(axis_x), _scale(axis_y)
     halves = all(abs(scale - 2) < np.finfo(float).eps for scale in scales)
     # resize.cpp: INTER_LINEAR to exactly half is INTER_AREA; INTER_LINEAR_EXACT past 4 channels.
@@ -43,6 +50,51 @@ def plan(request: Request) -> tuple[Pass, ...]:
         # Only these have a vectorised loop, which rounds half up; the other rounds half to even.
         passes = passes[0], replace(passes[1], rule="fixed", bits=2)
     return passes
+
+
+def _by_ipp(name: str, request: Request) -> bool:
+    """Whether the wheels leave a request to IPP, as a comparison with and without it shows.
+
+    Bytes are left out: their bilinear is resize.cpp's, and their bicubic is rounded correctly here.
+    """
+    least = {"bilinear": 2, "bicubic": 4}.get(name)
+    lacks = (torch.uint8,) if name == "bilinear" else (torch.uint8, torch.float64)
+    if least is None or request.dtype in lacks:
+        return False
+    return request.channels in (1, 3, 4) and min(request.axis_y.n_in, request.axis_x.n_in) >= least
+
+
+def _ipp_passes(name: str, request: Request) -> tuple[Pass, ...]:
+    """IPP keeps fractions in double, and its bilinear of 16 bits sums by fused multiply-adds."""
+    dtype = request.dtype
+    fused = name == "bilinear" and dtype in ORDERED
+
+    def rows(axis: Axis) -> Rows:
+        position = axis.centres - 0.5
+        left = np.floor(position)
+        fraction = position - left
+        if name == "bicubic":
+            weight = keys(-0.75, fraction[:, None] - np.arange(-1, 3))
+        else:
+            fraction = fraction.astype(np.float32).astype(np.float64) if fused else fraction
+            weight = np.stack([1 - fraction, fraction], axis=1)
+        return Rows(left.astype(np.int64) - (weight.shape[1] // 2 - 1), weight)
+
+    across = folded_band(rows(request.axis_x), request.axis_x.n_in, "edge")
+    if not fused:
+        down = folded_band(rows(request.axis_y), request.axis_y.n_in, "edge")
+        return rounded_once([(HORIZONTAL, across), (VERTICAL, down)], dtype)
+    # Of integers, sums in double are exact, as the product of a fused multiply-add is.
+    return (
+        Pass(HORIZONTAL, across, torch.float32, sums="float64"),
+        Pass(
+            VERTICAL,
+            gathered_band(rows(request.axis_y), request.axis_y.n_in, "edge"),
+            dtype,
+            "mean",
+            sums="lerp",
+        ),
+    )
 
 
 def _scale(axis: Axis) -> float:
@@ -74,7 +126,17 @@ def _coefficients(fraction: np.ndarray, kind: str) -> np.ndarray:
         return np.stack([1 - fraction, fraction], axis=1)
     if kind == "bicubic":
         return keys(-0.75, fraction[:, None] - np.arange(-1, 3)).astype(np.float32)
-    return _lanczos4(fraction)
+    return _cubic(fraction) if kind == "cubic" else _lanczos4(fraction)
+
+
+def _cubic(fraction: np.ndarray) -> np.ndarray:
+    """Those of bicubic in the steps of resize.cpp, each of which is rounded to float32."""
+    a, x = np.float32(-0.75), fraction
+    left, right = x + 1, 1 - x
+    before = ((a * left - 5 * a) * left + 8 * a) * left - 4 * a
+    first = ((a + 2) * x - (a + 3)) * x * x + 1
+    second = ((a + 2) * right - (a + 3)) * right * right + 1
+    return np.stack([before, first, second, 1 - before - first - second], axis=1)
 
 
 def _lanczos4(fraction: np.ndarray) -> np.ndarray:
@@ -144,10 +206,33 @@ def _float_passes(kind: str, x: tuple, y: tuple, request: Request) -> tuple[Pass
     return rounded_once([(HORIZONTAL, across), (VERTICAL, down)], request.dtype)
 
 
+def _ordered_passes(kind: str, x: tuple, y: tuple, request: Request) -> tuple[Pass, ...]:
+    """Integers of 16 bits: sums in float32, in the order of the taps."""
+    # Each product is rounded on its own, so taps past the edge may not be merged.
+    across = gathered_band(_rows(kind, *x, None), request.axis_x.n_in, "edge")
+    down = gathered_band(_rows(kind, *y, None), request.axis_y.n_in, "edge")
+    if kind == "cubic" or (kind == "lanczos4" and request.dtype == torch.int16):
+        down = _backwards(down)  # the vectors of these begin with the last row
+    return (
+        Pass(HORIZONTAL, across, torch.float32, sums="float32"),
+        Pass(VERTICAL, down, request.dtype, sums="float32"),
+    )
+
+
+def _backwards(band: Band) -> Band:
+    """A band that gathers, with the taps of each row in the other order."""
+    start = len(band.gather) - band.taps - band.start
+    weight, gather = band.weight[:, ::-1].copy(), band.gather[::-1].copy()
+    return replace(band, start=start, weight=weight, gather=gather)
+
+
 def _linear(x: tuple, y: tuple, request: Request) -> tuple[Pass, ...]:
+    x = _clamped(request.axis_x, *x)
+    if request.dtype in ORDERED[1:]:
+        return _ordered_passes("bilinear", x, y, request)
     if request.dtype != torch.uint8:
         return _float_passes("bilinear", x, y, request)
-    across = _rows("bilinear", *_clamped(request.axis_x, *x), COEFFICIENT_BITS)
+    across = _rows("bilinear", *x, COEFFICIENT_BITS)
     across = folded_band(across, request.axis_x.n_in, "edge")
     # Each product is cut on its own, so taps past the edge may not be merged.
     down = _rows("bilinear", *y, COEFFICIENT_BITS)
@@ -169,11 +254,15 @@ def _area_up(request: Request) -> tuple[Pass, ...]:
 
 def _bicubic(request: Request) -> tuple[Pass, ...]:
     x, y = _fraction(request.axis_x), _fraction(request.axis_y)
-    return _float_passes("bicubic", x, y, request)
+    if request.dtype in ORDERED[1:]:
+        return _ordered_passes("cubic", x, y, request)
+    return _float_passes("bicubic" if request.dtype == torch.uint8 else "cubic", x, y, request)
 
 
 def _lanczos(request: Request) -> tuple[Pass, ...]:
     x, y = _fraction(request.axis_x), _fraction(request.axis_y)
+    if request.dtype in ORDERED[1:]:
+        return _ordered_passes("lanczos4", x, y, request)
     if request.dtype != torch.uint8:
         return _float_passes("lanczos4", x, y, request)
     across = folded_band(_rows("lanczos4", *x, COEFFICIENT_BITS), request.axis_x.n_in, "edge")
@@ -186,8 +275,6 @@ def _lanczos(request: Request) -> tuple[Pass, ...]:
 
 def _linear_exact(request: Request) -> tuple[Pass, ...]:
     dtype = request.dtype
-    if dtype.is_floating_point:
-        return _bilinear(request)  # as OpenCV does: it is exact for integers only
     bits = 8 * dtype.itemsize  # fixed point with as many fraction bits as the pixel has
 
     def band(axis: Axis) -> Band:
@@ -205,36 +292,43 @@ def _linear_exact(request: Request) -> tuple[Pass, ...]:
 
 
 def _area(request: Request) -> tuple[Pass, ...]:
-    axes, ordered = (request.axis_y, request.axis_x), request.dtype == torch.uint8
+    axes, dtype = (request.axis_y, request.axis_x), request.dtype
     factors = [int(np.rint(_scale(axis))) for axis in axes]
     close = [abs(_scale(a) - f) < np.finfo(float).eps for a, f in zip(axes, factors, strict=True)]
-    if ordered and all(close) and all(axis.lo % 1 == 0 for axis in axes):
+    whole = all(close) and all(axis.lo % 1 == 0 for axis in axes)
+    if whole and (dtype in ORDERED or dtype.is_floating_point):
         return _block_mean(factors, request)
     across, down = _overlap_band(request.axis_x), _overlap_band(request.axis_y)
-    if not ordered:
-        return rounded_once([(HORIZONTAL, across), (VERTICAL, down)], request.dtype)
+    if dtype not in ORDERED:
+        return rounded_once([(HORIZONTAL, across), (VERTICAL, down)], dtype)
     return (
         Pass(HORIZONTAL, across, torch.float32, sums="float32"),
-        Pass(VERTICAL, down, torch.uint8, sums="float32"),
+        Pass(VERTICAL, down, dtype, sums="float32"),
     )
 
 
 def _block_mean(factors: list[int], request: Request) -> tuple[Pass, ...]:
-    """Integer factors: the exact sum of a block of pixels, divided once."""
+    """Integer factors: the sum of a block of pixels, divided once.
 
-    def band(axis: Axis, factor: int) -> Band:
+    Sums of integers are exact. OpenCV adds those of 16 bits in float32, whose rounding shows from
+    ``2**24`` on, in blocks of over 256 pixels.
+    """
+    dtype, count = request.dtype, math.prod(factors)
+
+    def band(axis: Axis, factor: int, weight: float = 1.0) -> Band:
         first = int(axis.lo) + factor * np.arange(axis.n_out)
-        return folded_band(Rows(first, np.ones((axis.n_out, factor))), axis.n_in, "edge")
+        return folded_band(Rows(first, np.full((axis.n_out, factor), weight)), axis.n_in, "edge")
 
+    across = band(request.axis_x, factors[1])
+    if dtype.is_floating_point:
+        share = float(np.float32(1) / np.float32(count))  # float32 also for images of float64
+        down = band(request.axis_y, factors[0], share)
+        return Pass(HORIZONTAL, across), Pass(VERTICAL, down)
+    wide = torch.int32 if dtype == torch.uint8 else torch.float64
+    down = band(request.axis_y, factors[0])
     return (
-        Pass(HORIZONTAL, band(request.axis_x, factors[1]), torch.int32, "fixed"),
-        Pass(
-            VERTICAL,
-            band(request.axis_y, factors[0]),
-            torch.uint8,
-            "mean",
-            count=math.prod(factors),
-        ),
+        Pass(HORIZONTAL, across, wide, "fixed"),
+        Pass(VERTICAL, down, dtype, "mean", count=count),
     )
 
 

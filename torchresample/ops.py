@@ -204,18 +204,29 @@ def program(*scalars) -> Callable[..., None]:
     or ``"torch"`` for the operations of ``reference``.
     """
     *scalars, dtype, channels, engine = scalars
-    passes = planned_passes(*scalars, dtype, channels)
-    run = engine_program(passes, dtype, engine)
-    # The parts are kept themselves, unless they are too large.
-    run.nbytes = sum(step.band.nbytes for step in passes if step.band.nbytes > LARGEST)
-    return run
+    return engine_program(planned_passes(*scalars, dtype, channels), dtype, engine)
+
+
+@kept
+def program_in_double(*scalars) -> Callable[..., None]:
+    """``program`` for float32 on a CPU, with sums in double and float32 between the passes.
+
+    Arguments as of ``program``, without dtype, channels and engine.
+    """
+    passes = tuple(
+        step if step.moves(torch.float32) else replace(step, store=torch.float32, sums="float64")
+        for step in planned_passes(*scalars, torch.float32, 1)
+    )
+    return engine_program(passes, torch.float32, "cpu")
 
 
 def engine_program(passes: tuple[Pass, ...], dtype: torch.dtype, engine: str) -> Callable:
     """What runs these passes over pixels of ``dtype``."""
-    if engine == "gpu":
-        return gpu.program(passes, dtype)
-    return cpu.program(passes, dtype, engine == "cpu")
+    on_gpu = engine == "gpu"
+    run = gpu.program(passes, dtype) if on_gpu else cpu.program(passes, dtype, engine == "cpu")
+    # Its parts are kept themselves, unless they are too large.
+    run.nbytes = sum(step.band.nbytes for step in passes if step.band.nbytes > LARGEST)
+    return run
 
 
 def planned_passes(

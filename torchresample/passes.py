@@ -30,7 +30,9 @@ class Pass:
         count: see ``rule``.
         sums: ``"exact"`` in any order; ``"float32"`` and ``"float64"``: in the order of the taps,
             rounded to that type after each product and each sum; ``"floor16"``: each product is
-            divided by ``2**16`` and floored before it is added.
+            divided by ``2**16`` and floored before it is added; ``"lerp"``: two taps, ``a + w * (b
+            - a)`` with the weight of the second, in float64 but for the difference, which is
+            rounded to float32.
         decodes: whether the bytes that it reads are looked up in ``light.tables``.
     """
 

@@ -65,8 +65,14 @@ def _apply_rows(x: Tensor, step: Pass, out: Tensor) -> Tensor:
         return _sum_products(x, step, out)
     # Every output in the order of its taps, over parts that keep the scratch memory small.
     product, dtype = _TAP_SUMS[step.sums]
+    start, weight = step.band.start, step.band.weight
     for part, into in _chunks(x, out, _other(step.dim)):
-        sums = _tap_sums(part.to(dtype), step.dim, step.band.start, step.band.weight, product)
+        if step.sums == "lerp":
+            sums = _lerped(part.to(dtype), step.dim, start, weight)
+        elif x.is_floating_point() and not bool(part.isfinite().all()):
+            sums = _tap_sums(part.to(dtype), step.dim, start, weight, _read)
+        else:
+            sums = _tap_sums(part.to(dtype), step.dim, start, weight, product)
         into.copy_(_stored(sums, step, into.dtype))
     return out
 
@@ -133,7 +139,12 @@ def _finite_taps(values: Tensor, step: Pass, j: int, n_out: int, first: int) -> 
     """The sums of one block tap by tap, leaving out products with a weight of zero."""
     band = step.band
     start, weight = band.start[j : j + n_out] - first, band.weight[j : j + n_out]
-    return _tap_sums(values, step.dim, start, weight, lambda x, w: torch.where(w == 0, 0, x * w))
+    return _tap_sums(values, step.dim, start, weight, _read)
+
+
+def _read(pixel: Tensor, weight: Tensor) -> Tensor:
+    """A product, and zero where the weight is: a pixel that does not count may be infinite."""
+    return torch.where(weight == 0, 0, pixel * weight)
 
 
 def _tap_sums(x: Tensor, dim: int, start: np.ndarray, weight: np.ndarray, product) -> Tensor:
@@ -151,10 +162,19 @@ def _floor16(pixel: Tensor, weight: Tensor) -> Tensor:
     return (pixel * weight).bitwise_right_shift_(16)
 
 
+def _lerped(x: Tensor, dim: int, start: np.ndarray, weight: np.ndarray) -> Tensor:
+    """``a + w * (b - a)`` of two taps of float32, in float64 but for the difference."""
+    a, b = (_gather(x, dim, start + k) for k in (0, 1))
+    w = torch.from_numpy(weight[:, 1].copy()).to(x.device)
+    w = w.view((-1,) if dim == HORIZONTAL else (-1, 1))
+    return (b - a).to(torch.float64).mul_(w).add_(a)
+
+
 _TAP_SUMS = {
     "float32": (torch.mul, torch.float32),
     "float64": (torch.mul, torch.float64),
     "floor16": (_floor16, torch.int32),
+    "lerp": (None, torch.float32),
 }
 
 

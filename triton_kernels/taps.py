@@ -26,9 +26,12 @@ def _tap_sums(
 
     Of outputs and lanes, be they ``[outputs, 1]`` and ``[1, lanes]`` or ``[1, outputs]`` and
     ``[lanes, 1]``. ``decoded_ptr``: ``[256]``, what stands for bytes; ``lane``: places on the other
-    axis, of those ``within``; ``weight_ptr``: of each output's first.
+    axis, of those ``within``; ``weight_ptr``: of each output's first; ``CUT``: as of
+    ``weigh_kernel``.
     """
     lanes = lane.to(tl.int64) * x_other
+    if CUT < 0:
+        previous = tl.zeros(sums.shape, tl.float32)
     for k in range(tl.max(count)):
         used = k < count
         position = start + k
@@ -38,6 +41,8 @@ def _tap_sums(
         pixels = tl.load(x_ptr + place, mask=used & within, other=0)
         if decoded_ptr is not None:
             pixels = tl.load(decoded_ptr + pixels)
+        if CUT < 0:
+            pixels, previous = pixels - previous, pixels
         weights = tl.load(weight_ptr + k, mask=used, other=0)
         products = weights * pixels.to(sums.dtype)
         if CUT > 0:
@@ -82,6 +87,8 @@ def _tap_sums_of_both(
     Those of the first axis, of the type ``SUMS``, are made again for each tap of the second, and
     are what ``weigh_kernel`` stores, of the type ``BETWEEN``.
     """
+    if CUT_2 < 0:
+        previous = tl.zeros(sums.shape, tl.float32)
     for k in range(tl.max(count_2)):
         used, position = k < count_2, start_2 + k
         if index_2_ptr is not None:
@@ -90,7 +97,10 @@ def _tap_sums_of_both(
             x_ptr, decoded_ptr, x_1, x_2, position, used, index_1_ptr, start_1, count_1,
             weights_1_ptr, tl.zeros(sums.shape, SUMS) + begin_1, CUT_1,
         )  # fmt: skip
-        between = _stored(between, scale_1, low_1, high_1, None, RULE).to(BETWEEN).to(sums.dtype)
+        between = _stored(between, scale_1, low_1, high_1, None, RULE).to(BETWEEN)
+        if CUT_2 < 0:
+            between, previous = between - previous, between
+        between = between.to(sums.dtype)
         weights = tl.load(weights_2_ptr + k, mask=used, other=0)
         products = weights * between
         if CUT_2 > 0:
@@ -123,7 +133,8 @@ def weigh_kernel(
         x_image, ..., out_other: strides.
         begin, scale, low, high: what sums start from; see ``RULE``; the least and largest value.
         SUMS: the type of products and sums.
-        CUT: bits by which each product is shifted down before it is added.
+        CUT: bits by which each product is shifted down before it is added; below 0: weights are
+            those of steps in float32, from zero to the first pixel and from each to the next.
         RULE: ``"keep"``: sums are stored as they are; ``"shift"``: shifted down by ``scale``;
             ``"mean"``: times ``scale`` in float32, ties to even; ``"floor"``, ``"half-even"``,
             ``"half-away"``: rounded; ``"srgb"``: rounded to even, and looked up. All but the first

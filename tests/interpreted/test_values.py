@@ -122,11 +122,15 @@ def test_box_gradients(rng, boundary):
     [
         *(("pillow", "lanczos3"), ("torch", "bicubic")),
         *(("opencv", "lanczos4"), ("opencv", "linear-exact"), ("opencv", "area")),
+        *(("opencv", "bilinear"), ("opencv", "bicubic")),
     ],
 )
-def test_integers(rng, like, method, dtype):
-    shape, size, *_ = CASES["down"]
-    passes = planned("down", like, method, PROFILES[like].antialias(None, method, dtype), dtype)
+@pytest.mark.parametrize("case", ["down", "up", "by whole factors", "part at once"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_integers(rng, monkeypatch, like, method, dtype, case, at_once):
+    monkeypatch.setattr(tables, "joins", lambda *_: at_once)
+    shape, size, *_ = CASES[case]
+    passes = planned(case, like, method, PROFILES[like].antialias(None, method, dtype), dtype)
     limits = torch.iinfo(dtype)
     x = torch.from_numpy(rng.integers(0, min(limits.max, 2**20) + 1, shape)).to(dtype)
     result = computed(gpu.program(passes, dtype), x, size, False)
