@@ -309,9 +309,10 @@ def _image(x: Tensor, inner: bool, spread: bool) -> tuple[native.Image, Tensor]:
     channels need, so that part of the channels need not be copied first.
     """
     shape, strides = x.shape, x.stride()
-    step = strides[-1] if inner else 1
+    step = 1
     if inner:
         c = shape[-3]
+        step = strides[-1] if shape[-1] > 1 else c  # of a single column it means nothing
         packed = strides[-3] == 1 and c <= step <= (2 * c if spread else c)
         if packed and step > c:  # what lies behind the last column is read with it
             last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + step - c
