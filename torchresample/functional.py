@@ -117,9 +117,9 @@ def resize(
 
     Returns:
         ``[..., h, w]``, of the kind and dtype of ``image``, channels innermost in memory where
-        they were so. It never shares memory with ``image``: a resize that changes nothing is a
-        copy (torchvision returns its input then). uint8 is bit-exact with the profile's library where that library has the
-        method for uint8; differentiable for floating tensors.
+        they were so. uint8 is bit-exact with the profile's library where that library has the
+        method for uint8; differentiable for floating tensors. It never shares memory with
+        ``image``: a resize that changes nothing is a copy (torchvision returns its input then).
 
     Raises:
         ValueError: unknown name, a pair that the profile does not have, a size that is not
