@@ -246,11 +246,11 @@ def test_bad_arguments(arguments, options, words):
     [
         ({"size": None}, "size must be"),
         ({"scale": (0.5,)}, r"scale must be two numbers.*\(0.5,\)"),
-        ({"scale": (0.9, 0.5)}, "scale must have 0 < least <= largest"),
+        ({"scale": (0.0, 0.0)}, "scale must have 0 <= least <= largest"),
         ({"ratio": (0, 1)}, "ratio must have 0 < least <= largest"),
         ({"hflip_prob": 1.5}, "hflip_prob must be from 0 to 1, got 1.5"),
         ({"hflip_prob": "a"}, "hflip_prob must be a number, got 'a'"),
-        ({"scale": (0.5, 2.0)}, "scale must have 0 < least <= largest <= 1.0"),
+        ({"scale": (0.5, 2.0)}, "scale must have 0 <= least <= largest <= 1.0"),
         (UNIT, "dtype must be given where mean, std or layout are"),
         ({"std": [0.1]}, "dtype must be given where mean, std or layout are"),
         ({"mean": np.array([0.1, 0.2])}, "dtype must be given where mean, std or layout are"),
