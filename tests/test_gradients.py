@@ -239,3 +239,75 @@ def test_presets_and_batches_inside_torch_func(rng):
         (expected,) = torch.autograd.grad(call(y := x.clone().requires_grad_()).square().sum(), y)
         ours = torch.func.grad(lambda x, call=call: call(x).square().sum())(x)
         torch.testing.assert_close(ours, expected)
+
+
+def test_images_that_torch_func_does_not_follow(rng):
+    """As where weights are differentiated, and images are constants of the loss."""
+    bytes_ = torch.from_numpy(rng.integers(0, 256, (3, 40, 60), dtype=np.uint8))
+    planes = bytes_[0], bytes_[:2, :20, :30].permute(1, 2, 0)
+    weight = torch.tensor(2.0)
+    for call in (
+        lambda: tr.resize(bytes_, 9),
+        lambda: tr.resize(bytes_.float(), 9),
+        lambda: tr.resize(bytes_, 9, "box", like="linear-light"),
+        lambda: tr.resize(bytes_.float(), 9, "spline3", like="skimage"),
+        lambda: tr.resize(bytes_[:2], 9, alpha=True),
+        lambda: tr.ImageClassification(9, 12)(bytes_),
+        lambda: tr.resize_batch([bytes_, bytes_[:, 3:]], (9, 9), dtype=torch.float32),
+        lambda: tr.resize_nv12(*planes, (9, 9)),
+    ):
+        total = call().double().sum()
+
+        def loss(weight, call=call):
+            return (weight * call().double()).sum()
+
+        for ours in (
+            torch.func.grad(loss)(weight),
+            torch.func.vmap(torch.func.grad(loss))(weight[None])[0],
+            torch.func.grad(lambda w, loss=loss: torch.func.vmap(loss)(w[None]).sum())(weight),
+            torch.func.vjp(loss, weight)[1](torch.ones((), dtype=torch.float64))[0],
+        ):
+            torch.testing.assert_close(ours.double(), total, rtol=1e-6, atol=0)
+
+
+def test_functional_call(rng):
+    x = torch.from_numpy(rng.random((3, 9, 8)))
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1).double(), tr.Resize(4))
+    values = {name: value.detach() for name, value in model.named_parameters()}
+
+    def loss(values):
+        return torch.func.functional_call(model, values, (x,)).square().sum()
+
+    model(x).square().sum().backward()
+    for name, gradient in torch.func.grad(loss)(values).items():
+        torch.testing.assert_close(gradient, model.get_parameter(name).grad)
+
+
+@forward_mode
+def test_batches_of_gradients_and_tangents(rng):
+    x = torch.from_numpy(rng.standard_normal((2, 5, 6))).requires_grad_()
+
+    def call(t):
+        return tr.resize(t, (3, 8), "bicubic")
+
+    options = {"check_batched_grad": True}
+    forward = {"check_forward_ad": True, "check_batched_forward_grad": True}
+    assert torch.autograd.gradcheck(call, x, **options, **forward)
+    assert torch.autograd.gradgradcheck(call, x, **options, check_fwd_over_rev=True)
+    vectors = torch.from_numpy(rng.standard_normal((4, 2, 3, 8)))
+    (together,) = torch.autograd.grad(call(x), x, vectors, is_grads_batched=True)
+    singly = torch.stack([torch.autograd.grad(call(x), x, v)[0] for v in vectors])
+    torch.testing.assert_close(together, singly)
+
+
+@forward_mode
+def test_boxes_are_refused_by_torch_func(rng):
+    x, box = torch.from_numpy(rng.random((3, 9, 8))), torch.tensor([0.0, 0, 5, 5])
+    with pytest.raises(TypeError, match=r"^box must have no forward-mode tangent"):
+        torch.func.jacfwd(lambda b: tr.resize(x, (4, 5), box=b).sum())(box)
+    for transform in (torch.func.grad, torch.func.jacrev):
+        with pytest.raises(TypeError, match=r"^box must not be a tensor that torch\.func"):
+            transform(lambda b: tr.resize(x, (4, 5), box=b).sum())(box)
+    with pytest.raises(TypeError, match=r"^box must not be a tensor that torch\.func"):
+        torch.func.vmap(lambda b: tr.resize(x, (4, 5), box=b).sum())(box[None])
+    torch.func.grad(lambda t: tr.resize(t, (4, 5), box=box).sum())(x)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from torch import nn
@@ -267,6 +268,36 @@ def test_torch_jit_is_refused(name):
         torch.jit.trace(lambda x: tr.resize_batch([x], (4, 4)), torch.zeros(3, 40, 50))
 
 
+def scripted(image: torch.Tensor) -> torch.Tensor:
+    return tr.resize(image, 9)
+
+
+def scripted_batch(image: torch.Tensor) -> torch.Tensor:
+    return tr.resize_batch([image], (8, 9))
+
+
+def scripted_frame(luma: torch.Tensor) -> torch.Tensor:
+    return tr.resize_nv12(luma, luma.new_zeros(20, 30, 2), (8, 9))
+
+
+class Calling(nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return tr.resize(image, 9) + 1
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.")  # which is deprecated
+@pytest.mark.parametrize(
+    "caller",
+    [tr.resize, tr.resize_batch, tr.resize_nv12, scripted, scripted_batch, scripted_frame,
+     Calling()],
+)  # fmt: skip
+def test_functions_are_refused_by_torch_jit_script(caller):
+    with pytest.raises(
+        TypeError, match=r"^resize\w* cannot be .* torch\.jit\.script; torch\.export"
+    ):
+        torch.jit.script(caller)
+
+
 def test_no_trace_is_left_on_inputs_and_results(rng):
     """NumPy's views of a tensor forbid that its storage ever changes its size."""
     x = torch.from_numpy(rng.integers(0, 256, (1, 2, 40, 50), dtype=np.uint8)).clone()
@@ -307,6 +338,20 @@ def test_sizes_of_other_kinds(rng, size):
     assert torch.equal(out, tr.RandomResizedCrop(plain)(x))
 
 
+@pytest.mark.parametrize("kind", [np.array, np.int32, torch.tensor])
+def test_longest_sides_of_other_kinds(rng, kind):
+    x = torch.from_numpy(rng.integers(0, 256, (3, 20, 30), dtype=np.uint8))
+    for image in (x, x.permute(1, 2, 0).numpy(), PIL.Image.fromarray(x.permute(1, 2, 0).numpy())):
+        for size in (7, None):
+            expected = np.asarray(tr.resize(image, size, max_size=9))
+            for call in (tr.resize, lambda image, size, **o: tr.Resize(size, **o)(image)):
+                assert np.array_equal(np.asarray(call(image, size, max_size=kind(9))), expected)
+    for wrong in (9.0, True, [9]):
+        with pytest.raises(TypeError, match=r"^max_size must be an int"):
+            tr.resize(x, 7, max_size=np.array(wrong))
+    assert "int" not in repr(tr.Resize([np.int64(7), np.int64(9)]))
+
+
 def test_antialias_means_nothing_to_nearest(rng):
     x = torch.from_numpy(rng.integers(0, 256, (3, 20, 30), dtype=np.uint8))
     theirs = v2.Resize((7, 9), v2.InterpolationMode.NEAREST, antialias=True)(x)
@@ -317,6 +362,9 @@ def test_antialias_means_nothing_to_nearest(rng):
             if like != "skimage":  # whose order 0 smooths first
                 smooth = tr.resize(x, (7, 9), method, like=like, antialias=True)
                 assert torch.equal(smooth, tr.resize(x, (7, 9), method, like=like))
+    indexed = PIL.Image.fromarray(x[0].numpy()).convert("P")
+    theirs = v2.Resize((7, 9), v2.InterpolationMode.NEAREST, antialias=True)(indexed)
+    assert tr.resize(indexed, (7, 9), "nearest", antialias=True) == theirs
 
 
 def test_ranges_that_torchvision_takes(rng):

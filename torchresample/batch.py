@@ -17,6 +17,7 @@ from torchresample.checks import (
     check_options,
     check_pixels,
     is_dense,
+    not_scripted,
     plain_size,
     wants_gradient,
     warn_of_channels,
@@ -28,6 +29,7 @@ from torchresample.preprocess import Scaling, check_any_scaling, check_scalable,
 from torchresample.profiles import PROFILES
 
 
+@not_scripted
 def resize_batch(
     images: Sequence[Tensor | np.ndarray],
     size: Sequence[int],

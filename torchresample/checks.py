@@ -4,7 +4,7 @@ import difflib
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
@@ -121,14 +121,17 @@ def known(argument: str, name: str, names: Iterable[str]) -> str:
 
 
 def plain_size(size: object) -> object:
-    """Turn whole numbers in arrays or tensors of at most one axis into ints; the rest stays."""
+    """Turn whole numbers of NumPy, and in arrays or tensors of up to one axis, into ints."""
     if isinstance(size, (np.ndarray, Tensor)):
         whole = size.dtype.kind in "iu" if isinstance(size, np.ndarray) else size.dtype in _WHOLE
         if not whole or size.ndim > 1 or (isinstance(size, Tensor) and size.is_meta):
             return size
         values = size.tolist()
         return values if size.ndim == 0 else tuple(values)
-    if isinstance(size, (tuple, list)) and any(isinstance(v, (np.ndarray, Tensor)) for v in size):
+    if isinstance(size, np.integer):
+        return int(size)
+    held = np.ndarray, np.integer, Tensor
+    if isinstance(size, (tuple, list)) and any(isinstance(v, held) for v in size):
         return tuple(plain_size(side) for side in size)
     return size
 
@@ -241,6 +244,11 @@ def _values(box: Tensor) -> list[float]:
         raise TypeError(f"box must be a dense tensor of four real numbers, got {box!r}")
     if box.shape != (4,):
         raise ValueError(f"box must have shape [4], got {tuple(box.shape)}")
+    if not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(box):
+        raise TypeError(
+            "box must not be a tensor that torch.func's transforms follow: its values shape the "
+            f"result, got {box!r}"
+        )
     return box.tolist()
 
 
@@ -331,6 +339,19 @@ def check_not_traced() -> None:
             "torchresample cannot be recorded by torch.jit.trace, which would resize every later "
             "image as the first one; torch.export and torch.compile take changing sizes"
         )
+
+
+def not_scripted(function: Callable) -> Callable:
+    """Let ``torch.jit.script`` say that it cannot compile ``function``, nor what calls it."""
+
+    def refuse() -> None:
+        raise TypeError(
+            f"{function.__name__} cannot be compiled by torch.jit.script; torch.export and "
+            "torch.compile take it"
+        )
+
+    function.__prepare_scriptable__ = refuse
+    return function
 
 
 def is_dense(image: Tensor) -> bool:

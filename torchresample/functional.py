@@ -27,6 +27,7 @@ from torchresample.checks import (
     check_pixels,
     is_dense,
     listed,
+    not_scripted,
     output_size,
     plain_size,
     wants_gradient,
@@ -63,6 +64,7 @@ _PIL_SELECTED = {
 _TRANSPARENT = ("LA", "RGBA")
 
 
+@not_scripted
 def resize(
     image: Image,
     size: Size | None,
@@ -141,7 +143,7 @@ def resize(
         if planned is not None:
             return run_program(image, *planned)
     check_not_traced()
-    size = plain_size(size)
+    size, max_size = plain_size(size), plain_size(max_size)
     options = {"like": like, "antialias": antialias, "max_size": max_size, "boundary": boundary}
     if wants_gradient(box) and not isinstance(image, Tensor):
         raise TypeError(
@@ -396,7 +398,7 @@ def _resize_pil(
         place += f" (or convert the image to {_PIL_SELECTED[mode]})"
         if method not in profile.nearest:
             raise ValueError(f"method must be nearest {place}, got {method!r}")
-        if options["antialias"]:
+        if options["antialias"] and True in profile.methods[method].antialias:
             raise ValueError(f"antialias must be False {place}, got True")
     if profile.linear and mode not in ("L", "RGB") and method not in profile.nearest:
         raise ValueError(

@@ -15,6 +15,7 @@ from torchresample.checks import (
     check_options,
     is_dense,
     known,
+    not_scripted,
     plain_size,
     wants_gradient,
 )
@@ -84,6 +85,7 @@ def conversion(matrix: str, color_range: str, upsampling: str, siting: str) -> C
     return Conversion(tuple(weights), down, across)
 
 
+@not_scripted
 def resize_nv12(
     luma: Tensor,
     chroma: Tensor,

@@ -33,8 +33,10 @@ def resample(x: Tensor, *scalars) -> Tensor:
     """
     if is_plain(x):
         return compute(x, *scalars)
-    if not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(x):
-        return _Resample.apply(x, *scalars)  # torch.func refuses gradients of a custom operator
+    if not torch.compiler.is_compiling() and (
+        torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    ):
+        return _Resample.apply(x, *scalars)  # torch gives a custom operator no such derivatives
     primal, tangent = forward_ad.unpack_dual(x)
     if tangent is None:
         return operator(x, *scalars)
@@ -42,11 +44,14 @@ def resample(x: Tensor, *scalars) -> Tensor:
 
 
 class _Resample(torch.autograd.Function):
-    """``resample`` inside the transforms of ``torch.func``, one level of them at a time."""
+    """``resample`` inside the transforms of ``torch.func``, one level at a time; and for tangents.
+
+    Its forward must be the operator: a tensor keeps its tangent here, and would come back.
+    """
 
     @staticmethod
     def forward(x: Tensor, *scalars) -> Tensor:
-        return resample(x, *scalars)
+        return operator(x, *scalars)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
@@ -76,7 +81,9 @@ def is_plain(x: Tensor) -> bool:
         and forward_ad._current_level < 0
         and not torch.jit.is_tracing()
         and not torch._C._len_torch_dispatch_stack()
-        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+        and not torch._C._functorch.is_legacy_batchedtensor(x)  # of ``is_grads_batched``
+        # Also of what they do not follow: new memory for its result would be theirs.
+        and not torch._C._are_functorch_transforms_active()
     )
 
 

@@ -66,7 +66,7 @@ class Resize(_Eager, v2.Transform):
         alpha: bool = False,
     ) -> None:
         super().__init__()
-        size = plain_size(size)
+        size, max_size = plain_size(size), plain_size(max_size)
         self.method = check_options(size, method, like, antialias, max_size, boundary, box)
         check_alpha(alpha, like)
         self.size, self.like, self.antialias, self.box = size, like, antialias, box
