@@ -8,7 +8,9 @@ import torch
 
 import torchresample as tr
 from torchresample import cpu, native, reference
+from torchresample.bands import Band
 from torchresample.ops import planned_passes
+from torchresample.passes import Pass
 from torchresample.pil import SHARED, from_pixels, pixels
 from torchresample.profiles import PROFILES
 
@@ -102,6 +104,21 @@ def test_instruction_sets_agree(rng, name):
 def test_unknown_instruction_set():
     with pytest.raises(ValueError, match="got 'avx3'"):
         native.use("avx3")
+
+
+def test_rows_that_lie_far_apart_behind_one_output(rng):
+    """An output that reads through a gather may span more rows than it has taps."""
+    gather = np.concatenate([np.arange(10000), np.arange(14000, 20000)])
+    start, weight = np.arange(0, 15000, 300), rng.random((50, 400))
+    across = Band(90, 64, np.arange(64), rng.random((64, 8)))
+    down = Band(20000, 50, start, weight, gather)
+    passes = tuple(Pass(dim, band) for dim, band in ((-1, across), (-2, down)))
+    x = torch.from_numpy(rng.random((1, 1, 20000, 90), dtype=np.float32))
+    out = torch.empty(1, 1, 50, 64)
+    cpu.program(passes, x.dtype, True)(x, out, False)
+    # 8 and 400 taps, of sums up to 3200.
+    bound = 2 * (8 + 400 + 2) * torch.finfo(torch.float32).eps / 2 * 3200
+    assert (out - by_reference(x, passes)).abs().max() <= bound
 
 
 def test_threads_change_nothing(rng):

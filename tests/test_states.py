@@ -255,7 +255,6 @@ def test_modules_are_saved_and_copied(rng, name, inside):
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.")  # which is deprecated
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # where boxes are drawn
 @pytest.mark.parametrize("name", MODULES)
 def test_torch_jit_is_refused(name):
     """``trace`` would keep the geometry of the first image; ``script`` compiles no such code."""
@@ -377,6 +376,8 @@ def test_ranges_that_torchvision_takes(rng):
             out = ours(x)
             torch.manual_seed(seed)
             assert torch.equal(out, theirs(x))
+    for pair in (np.array([0.2, 1.0]), torch.tensor([0.2, 1.0], dtype=torch.float64)):
+        assert tr.RandomResizedCrop(9, pair).scale == (0.2, 1.0)
     with pytest.warns(UserWarning, match=r"ratio should be \(least, largest\)"):
         turned = tr.RandomResizedCrop(9, ratio=(4 / 3, 3 / 4))
     torch.manual_seed(0)

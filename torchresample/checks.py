@@ -199,6 +199,8 @@ def check_range(
 
     In the wrong order they are exchanged, with a warning, where torchvision warns.
     """
+    if isinstance(values, (np.ndarray, Tensor)):
+        values = values.tolist()
     pair = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 2
     if not pair or not all(map(is_number, values)):
         raise TypeError(f"{argument} must be two numbers, (least, largest), got {values!r}")
@@ -246,8 +248,8 @@ def _values(box: Tensor) -> list[float]:
         raise ValueError(f"box must have shape [4], got {tuple(box.shape)}")
     if not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(box):
         raise TypeError(
-            "box must not be a tensor that torch.func's transforms follow: its values shape the "
-            f"result, got {box!r}"
+            "box must not be a tensor that torch.func's transforms follow, as they do one that is "
+            f"made inside them (pass four numbers), got {box!r}"
         )
     return box.tolist()
 

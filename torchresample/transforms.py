@@ -19,6 +19,7 @@ from torchresample.checks import (
     Method,
     Size,
     check_alpha,
+    check_not_traced,
     check_options,
     check_probability,
     check_range,
@@ -185,8 +186,9 @@ class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
 
     Boxes are those of torchvision's ``v2.RandomResizedCrop`` from the same seed, mirrored images
     those of a ``v2.RandomHorizontalFlip`` after it; pixels outside the box are not read. They are
-    drawn in float32 on the CPU, whatever torch's default dtype and device are. Masks,
-    boxes and key points follow, in the structures that ``Resize`` takes.
+    drawn in float32 on the CPU, whatever torch's default dtype and device are. Masks, boxes and key
+    points follow, in the structures that ``Resize`` takes. ``"nearest-exact"`` is kept for masks,
+    as in ``v2.Resize``; torchvision's class of this name takes ``"nearest"`` for them.
 
     Args:
         size: side of the square result, or ``(h, w)``.
@@ -238,6 +240,7 @@ class RandomResizedCrop(_Eager, v2.RandomResizedCrop):
         self.scaling = None if dtype is None else check_scaling(mean, std, dtype, layout)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        check_not_traced()  # before a number is drawn, of which the tracer would warn
         with _drawing():
             params = super().make_params(flat_inputs)
             flip = self.hflip_prob > 0 and torch.rand(1).item() < self.hflip_prob

@@ -253,6 +253,16 @@ bool rows_from(const Pass& pass, const char* x, i64 stride, i64 first, char* out
 
 // ---- both ----------------------------------------------------------------------------------
 
+// The most rows between the first and the last one, both included, that an output reads.
+i64 span(const Pass& pass) {
+    i64 most = pass.taps;
+    for (i64 o = 0; pass.index && o < pass.n_out; o++) {
+        const i64 near = pass.start[o], far = near + pass.count[o];
+        if (near < far) most = std::max(most, pass.index[far - 1] + 1 - pass.index[near]);
+    }
+    return most;
+}
+
 // From output `o` on, outputs that read few rows: at most `most` beside those from `low` to
 // `known`, which are there already. Stores the first and the last + 1 of the rows that they read.
 i64 strip(const Pass& pass, i64 o, i64 end, i64 low, i64 known, i64 most, i64& first, i64& last) {
@@ -278,7 +288,7 @@ bool columns_and_rows(const Program& program, const Image& x, const Image& out, 
     const i64 n = across.n_out * out.channels, width = n * SIZES[across.stored];
     const i64 most = rows_between(width);
     const Tiles tiles(across, x.step * SIZES[across.pixel]);
-    Scratch rows((most + down.taps) * width);
+    Scratch rows((most + span(down)) * width);
     if (!rows.data) return false;
     const auto run = columns_of(across);
     i64 low = 0, known = 0, first = 0, last = 0;
