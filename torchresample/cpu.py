@@ -156,7 +156,8 @@ def _steps(passes: tuple[Pass, ...], dtype: torch.dtype, on_cpu: bool) -> list[S
         return [partial(_by_reference, step) for step in passes]
     steps = [_weighed(*weighings)] if weighings else []
     if selects:  # which may change places with a pass along the other axis
-        steps.insert(0, partial(_selected, selects.get(VERTICAL), selects.get(HORIZONTAL)))
+        places = (_taken(selects.get(dim)) for dim in (VERTICAL, HORIZONTAL))
+        steps.insert(0, partial(_selected, *places))
     return steps
 
 
@@ -237,19 +238,17 @@ def _sums(step: Pass, dtype: torch.dtype) -> type | None:
     real = rounded or step.store is None or step.store.is_floating_point
     if not real or dtype not in (torch.uint8, torch.float32, torch.float64):
         return None
-    if step.sums == "lerp":
-        return None
-    if step.sums == "float32":
-        sums = np.float32
-    elif step.sums == "float64":
-        sums = np.float64
-    else:
-        sums = np.float32 if dtype == torch.float32 else np.float64
     if step.decodes or step.rule == "srgb":  # in float64, which holds every such sum
         return np.float64
-    store = step.store or (dtype if dtype.is_floating_point else torch.float64)
-    types = _ARRAYS[dtype], np.dtype(sums), _ARRAYS.get(store)
-    return sums if types[2] is not None and native.serves(*types) else None
+    ordered = {"float32": np.float32, "float64": np.float64}
+    exact = np.float32 if dtype == torch.float32 else np.float64
+    sums = exact if step.sums == "exact" else ordered.get(step.sums)
+    store = _ARRAYS.get(step.store or (dtype if dtype.is_floating_point else torch.float64))
+    if sums is None or store is None or not native.serves(_ARRAYS[dtype], np.dtype(sums), store):
+        return None
+    # Where all is of one type, the library fuses products and sums, which those in order do not.
+    fuses = _ARRAYS[dtype] == sums == store
+    return None if fuses and step.sums != "exact" else sums
 
 
 def _copy(x: Tensor, out: Tensor, inner: bool) -> Tensor:
@@ -271,65 +270,71 @@ def as_4d(x: Tensor) -> Tensor:
     return x[None, None] if x.ndim == 2 else x.flatten(0, -4)
 
 
-def _selected(
-    rows: Band | None, columns: Band | None, x: Tensor, out: Tensor | None, inner: bool
-) -> Tensor:
+def _taken(band: Band | None) -> tuple[int | None, int | None, np.ndarray | None]:
+    """How many rows or columns a gather takes, where their numbers stand, and these."""
+    if band is None:
+        return None, None, None
+    start = np.ascontiguousarray(band.start)
+    return band.n_out, native.address(start), start
+
+
+def _selected(rows: tuple, columns: tuple, x: Tensor, out: Tensor | None, inner: bool) -> Tensor:
+    """Gather; ``rows`` and ``columns``: see ``_taken``."""
     if out is None:
-        h = x.shape[-2] if rows is None else rows.n_out
-        w = x.shape[-1] if columns is None else columns.n_out
-        shape = *x.shape[:-2], h, w
+        shape = *x.shape[:-2], rows[0] or x.shape[-2], columns[0] or x.shape[-1]
         out = x.new_empty_strided(shape, packed_strides(shape, inner))
-    source, x = _image(x, inner, False)
-    target, out = _image(out, inner, False)
-    indices = (None if band is None else native.address(band.start) for band in (rows, columns))
-    images = byref(source), byref(target)
-    count = _rows(out, inner)
-    native.call("gather", *indices, x.itemsize, *images, count, _parts(count, x, out))
+    source, x = _readable(x, inner, False)
+    images, count = (byref(source), byref(_layout(out, inner, False))), _rows(out, inner)
+    places = rows[1], columns[1], x.itemsize
+    native.call("gather", *places, *images, count, _parts(count, x, out))
     return out
 
 
 def _resampled(
     program: native.Program, spread: bool, x: Tensor, out: Tensor, inner: bool
 ) -> Tensor:
-    """Run the library's passes; see ``_image`` for ``spread``."""
-    source, x = _image(x, inner, spread)
-    target, out = _image(out, inner, False)
-    count = _rows(out, inner)
-    native.call(
-        "resample", byref(program), byref(source), byref(target), count, _parts(count, x, out)
-    )
+    """Run the library's passes; see ``_layout`` for ``spread``."""
+    source, x = _readable(x, inner, spread)
+    images, count = (byref(source), byref(_layout(out, inner, False))), _rows(out, inner)
+    native.call("resample", byref(program), *images, count, _parts(count, x, out))
     return out
 
 
-def _image(x: Tensor, inner: bool, spread: bool) -> tuple[native.Image, Tensor]:
-    """A tensor of at most four axes as the library reads it, and the tensor to keep meanwhile.
+def _readable(x: Tensor, inner: bool, spread: bool) -> tuple[native.Image, Tensor]:
+    """``_layout`` of a tensor or of a packed copy of it, and that, to be held while it is read."""
+    image = _layout(x, inner, spread)
+    if image is not None:
+        return image, x
+    strides = packed_strides(x.shape, inner)
+    x = torch.empty_strided(x.shape, strides, dtype=x.dtype, device="cpu").copy_(x)
+    return _layout(x, inner, spread), x
 
-    Values of a row must lie side by side; else the result describes a packed copy. Channels lie
-    innermost where ``inner``; there ``spread`` allows columns to be up to twice as far apart as the
-    channels need, so that part of the channels need not be copied first.
+
+def _layout(x: Tensor, inner: bool, spread: bool) -> native.Image | None:
+    """Describe a tensor of at most four axes to the library.
+
+    ``None`` where the values of a row do not lie side by side, channels innermost where ``inner``.
+    There ``spread`` allows columns to be up to twice as far apart as the channels need, so that
+    part of the channels need not be copied first.
     """
-    shape, strides = x.shape, x.stride()
-    step = 1
+    shape, strides, size = x.shape, x.stride(), x.itemsize
+    planes, plane, step, channels = 1, 0, 1, 1
     if inner:
-        c = shape[-3]
-        step = strides[-1] if shape[-1] > 1 else c  # of a single column it means nothing
-        packed = strides[-3] == 1 and c <= step <= (2 * c if spread else c)
-        if packed and step > c:  # what lies behind the last column is read with it
-            last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + step - c
-            packed = (x.storage_offset() + last + 1) * x.itemsize <= x.untyped_storage().nbytes()
-    else:
-        packed = strides[-1] == 1 or shape[-1] == 1
-    if not packed:
-        strides = packed_strides(shape, inner)
-        x = torch.empty_strided(shape, strides, dtype=x.dtype, device="cpu").copy_(x)
-        step = strides[-1] if inner else 1
-    planes, plane, size = 1, 0, x.itemsize
-    if not inner and len(shape) > 2:
+        channels = shape[-3]
+        step = strides[-1] if shape[-1] > 1 else channels  # of a single column it means nothing
+        if strides[-3] != 1 or not channels <= step <= (2 * channels if spread else channels):
+            return None
+        if step > channels:  # what lies behind the last column is read with it
+            last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + step - channels
+            if (x.storage_offset() + last + 1) * size > x.untyped_storage().nbytes():
+                return None
+    elif strides[-1] != 1 and shape[-1] != 1:
+        return None
+    elif len(shape) > 2:
         planes, plane = shape[-3], strides[-3]
     batch = strides[0] if len(shape) > 3 else 0
-    channels = shape[-3] if inner else 1
     bytes_ = batch * size, plane * size, strides[-2] * size
-    return native.Image(x.data_ptr(), *bytes_, planes, *shape[-2:], step, channels), x
+    return native.Image(x.data_ptr(), *bytes_, planes, *shape[-2:], step, channels)
 
 
 def _rows(out: Tensor, inner: bool) -> int:
@@ -374,7 +379,7 @@ def normalise(x: Tensor, mean: np.ndarray, std: np.ndarray, flip: bool, out: Ten
     mirrored left to right by ``flip``.
     """
     inner = x.shape[1] > 1 and x.stride(1) == 1
-    source, x = _image(x, inner, True)
+    source, x = _readable(x, inner, True)
     count = out.shape[0] * out.shape[2]
     pair = native.address(mean), native.address(std)
     sizes = out.shape[1], out.data_ptr(), count, _parts(count, x, out)
@@ -396,7 +401,7 @@ def rgb_of_nv12(
     numbers = [np.array(part, np.int32) for part in numbers]
     count = batch * (lines[1] - lines[0])
     places = luma.data_ptr(), chroma.data_ptr(), out.data_ptr()
-    parts = min(_parts(max(count, 1), luma, out), max(count, 1))
+    parts = _parts(count, luma, out)
     native.call("rgb_of_nv12", *map(native.address, numbers), *lines, h, w, *places, count, parts)
     return out
 
