@@ -226,6 +226,17 @@ def test_transforms_of_torch_func(rng, like, method):
     torch.testing.assert_close(torch.func.vmap(torch.func.grad(loss))(batch), each)
 
 
+@forward_mode
+def test_compiled_tangents(rng):
+    x, tangent = (torch.from_numpy(rng.standard_normal((2, 9, 8))) for _ in range(2))
+
+    def moved(x, tangent):
+        return torch.func.jvp(lambda t: tr.resize(t, (4, 5)), (x,), (tangent,))[1]
+
+    compiled = torch.compile(moved, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x, tangent), tr.resize(tangent, (4, 5)))
+
+
 def test_presets_and_batches_inside_torch_func(rng):
     x = torch.from_numpy(rng.random((3, 9, 11), dtype=np.float32))
     calls = (

@@ -6,6 +6,7 @@ import sys
 import torch
 
 from torchresample import native
+from torchresample.__main__ import warmup
 
 COMPILE = """
 import triton
@@ -42,6 +43,13 @@ def test_warmup():
     printed = run(sys.executable, "-m", "torchresample", "warmup").stdout.splitlines()
     assert printed[0].startswith(f"CPU ({native.instructions()})")
     assert len(printed) == 1 + max(torch.cuda.device_count(), 1)
+
+
+def test_warmup_makes_calls_that_there_are(monkeypatch):
+    """On the CPU, as a GPU may be missing: what it calls must not be refused."""
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    warmup(torch.device("cpu"))
 
 
 def test_commands_are_listed():

@@ -122,6 +122,8 @@ def known(argument: str, name: str, names: Iterable[str]) -> str:
 
 def plain_size(size: object) -> object:
     """Turn whole numbers of NumPy, and in arrays or tensors of up to one axis, into ints."""
+    if size is None or type(size) is int:
+        return size
     if isinstance(size, (np.ndarray, Tensor)):
         whole = size.dtype.kind in "iu" if isinstance(size, np.ndarray) else size.dtype in _WHOLE
         if not whole or size.ndim > 1 or (isinstance(size, Tensor) and size.is_meta):
@@ -130,9 +132,10 @@ def plain_size(size: object) -> object:
         return values if size.ndim == 0 else tuple(values)
     if isinstance(size, np.integer):
         return int(size)
-    held = np.ndarray, np.integer, Tensor
-    if isinstance(size, (tuple, list)) and any(isinstance(v, held) for v in size):
-        return tuple(plain_size(side) for side in size)
+    if isinstance(size, (tuple, list)):
+        for side in size:  # in a loop, as most have nothing to turn
+            if isinstance(side, (np.ndarray, np.integer, Tensor)):
+                return tuple(map(plain_size, size))
     return size
 
 

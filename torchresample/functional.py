@@ -50,7 +50,6 @@ from torchresample.profiles import PROFILES
 
 Image = TypeVar("Image", Tensor, np.ndarray, PIL.Image.Image)
 
-_POINTS = ("BoundingBoxes", "KeyPoints")
 _PIL_MODES = ("L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _PIL_MODES += ("I;16", "I;16L", "I", "F")
 # Modes whose values Pillow does not weigh, or weighs wrongly, and what to convert them to.
@@ -154,29 +153,29 @@ def resize(
         return _resize_array(image, size, method, box, alpha=alpha, **options)
     method = check_options(size, method, like, antialias, max_size, boundary, box)
     check_alpha(alpha, like)
-    if is_tv_tensor(image, *_POINTS, "Mask") and isinstance(box, Tensor):
+    options["alpha"] = alpha
+    if isinstance(image, PIL.Image.Image):
+        return _resize_pil(image, size, method, box, **options)
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            "image must be a tensor, an ndarray, a PIL image or a tv_tensor, "
+            f"got {type(image).__module__}.{type(image).__qualname__}"
+        )
+    if not is_tv_tensor(image):
+        return _resize_tensor(image, size, method, box, warns=True, **options)
+    labels = is_tv_tensor(image, "Mask")
+    points = is_tv_tensor(image, "BoundingBoxes", "KeyPoints")
+    if (labels or points) and isinstance(box, Tensor):
         box = box.detach()
-    if is_tv_tensor(image, *_POINTS):
+    if points:
         from torchresample.points import resize_points  # which takes torchvision
 
         return resize_points(image, size, max_size, box)
-    options["alpha"] = alpha
-    if is_tv_tensor(image, "Mask"):
-        # Labels have no mean, and no place for smoothing.
+    if labels:  # which have no mean, no place for smoothing, and no channels
         method = method if method in PROFILES[like].nearest else "nearest"
         options |= {"antialias": False, "boundary": None, "alpha": False}
-    if is_tv_tensor(image):
-        options["given"] = not is_tv_tensor(image, "Mask")  # which has no channels
-        resized = _resize_tensor(as_tensor(image), size, method, box, **options)
-        return as_kind_of(resized, image)
-    if isinstance(image, Tensor):
-        return _resize_tensor(image, size, method, box, given=True, **options)
-    if isinstance(image, PIL.Image.Image):
-        return _resize_pil(image, size, method, box, **options)
-    raise TypeError(
-        "image must be a tensor, an ndarray, a PIL image or a tv_tensor, "
-        f"got {type(image).__module__}.{type(image).__qualname__}"
-    )
+    resized = _resize_tensor(as_tensor(image), size, method, box, warns=not labels, **options)
+    return as_kind_of(resized, image)
 
 
 def _looked_up(image: Tensor, size: Size, *options) -> tuple | None:
@@ -253,13 +252,13 @@ def _resize_tensor(
     max_size: int | None,
     boundary: str | None,
     alpha: bool,
-    given: bool = False,
+    warns: bool = False,
 ) -> Tensor:
-    """``given``: as a tensor, whose channels may stand last by mistake."""
+    """``warns``: where channels seem to stand last, which is a mistake only of tensors."""
     check_dense(image)
     arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
     size, antialias, corners = resolved(*arguments)
-    if given and channels_seem_last(image.shape, size):
+    if warns and channels_seem_last(image.shape, size):
         warn_of_channels(image.shape, size)
     options = method, like, antialias, boundary or PROFILES[like].boundary, corners
     if not alpha:
@@ -420,18 +419,14 @@ def _resize_mode_f(
     size: Size | None,
     method: str,
     box: Box | None,
-    *,
-    like: str,
-    antialias: bool | None,
-    max_size: int | None,
     boundary: str | None,
+    **options,
 ) -> np.ndarray:
     """Pillow's mode F: sums in double, which tensors of float32 do not take the time for."""
-    image = torch.from_numpy(array)
-    arguments = image.shape, image.dtype, size, method, box, like, antialias, max_size
-    size, antialias, box = resolved(*arguments)
-    options = method, like, antialias, boundary or PROFILES[like].boundary, box, None, False, False
-    run = program_in_double(image.shape, size, *options)
+    image, like = torch.from_numpy(array), options["like"]
+    size, antialias, box = resolved(image.shape, image.dtype, size, method, box, **options)
+    scalars = method, like, antialias, boundary or PROFILES[like].boundary, box, None, False, False
+    run = program_in_double(image.shape, size, *scalars)
     return run_program(image, run, *result_layout(image.shape, image.stride(), size)).numpy()
 
 

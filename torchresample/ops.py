@@ -28,15 +28,16 @@ def resample(x: Tensor, *scalars) -> Tensor:
     """Run ``compute`` with whatever gradients, transforms, modes or tracers ask for.
 
     Where nothing but the values is asked for, torch's dispatcher is left out, which takes as long
-    as a small resize. In forward-mode differentiation the tangent is resampled here, since torch
-    gives a custom operator's result none, which then counts as zero.
+    as a small resize. torch gives the result of a custom operator no tangent, which then counts as
+    zero, and refuses its gradient inside ``torch.func``: ``_Resample`` has both.
     """
     if is_plain(x):
         return compute(x, *scalars)
     if not torch.compiler.is_compiling() and (
         torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
     ):
-        return _Resample.apply(x, *scalars)  # torch gives a custom operator no such derivatives
+        return _Resample.apply(x, *scalars)
+    # A compiler does not take ``_Resample`` in forward mode; it takes these steps.
     primal, tangent = forward_ad.unpack_dual(x)
     if tangent is None:
         return operator(x, *scalars)
@@ -74,8 +75,8 @@ class _Resample(torch.autograd.Function):
 def is_plain(x: Tensor) -> bool:
     """Whether no gradient, transform, mode or tracer wants to see the operator."""
     return (
-        not torch.compiler.is_compiling()
-        and type(x) is Tensor
+        type(x) is Tensor
+        and not torch.compiler.is_compiling()
         and (x.is_cpu or x.is_cuda)
         and not (x.requires_grad and torch.is_grad_enabled())
         and forward_ad._current_level < 0
