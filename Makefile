@@ -11,8 +11,9 @@ NATIVE := $(addprefix torchresample/native/,*.cpp *.h build.py)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
+# On the images of a folder: make quickstart DATA=folder WEIGHTS=ResNet18_Weights.IMAGENET1K_V1
 quickstart: .venv/studies
-	$(BIN)/python -m studies quickstart
+	$(BIN)/python -m studies quickstart $(if $(DATA),--data '$(DATA)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -7,19 +7,22 @@ from typing import Annotated
 
 import tyro
 
-from studies import gpu, methods, pretrain, quickstart, speed
+from studies import gpu, methods, pretrain, quickstart, skew, speed, transfer
+from studies.run import CellsFailedError
 
 STUDIES = {
-    "pretrain": (pretrain.Config, pretrain.run),
     "quickstart": (quickstart.Config, quickstart.run),
+    "transfer": (transfer.Config, transfer.run),
     "methods": (methods.Config, methods.run),
+    "skew": (skew.Config, skew.run),
     "speed": (speed.Config, speed.run),
     "gpu": (gpu.Config, gpu.run),
+    "pretrain": (pretrain.Config, pretrain.run),
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse the command line and run the study; bad input ends in one line on stderr."""
+    """Parse the command line and run the study; errors end in one line on stderr and status 1."""
     commands = [
         Annotated[config, tyro.conf.subcommand(name)] for name, (config, _) in STUDIES.items()
     ]
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     study = next(run for kind, run in STUDIES.values() if kind is type(config))
     try:
         study(config)
-    except ValueError as error:
+    except (ValueError, OSError, CellsFailedError) as error:
         sys.exit(f"error: {error}")
 
 

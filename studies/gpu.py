@@ -13,10 +13,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import torchresample as tr
-from studies import report
 from studies.gpu_calls import GPU_WAYS, RESIZED, TIMED, WAYS, Call, planes
+from studies.memory import peak
+from studies.page import Section
+from studies.plots import style
 from studies.providers import MEAN, OURS, STD
-from studies.run import Cell, Run, commit
+from studies.publish import publish
+from studies.run import ROOT, Cell, Run, commit, settings_of
 from studies.speed import SHUFFLE, parse
 from torchresample.ops import planned_passes
 
@@ -80,6 +83,8 @@ class Config:
     """Turns, in random order, in each of which a call is timed for a tenth of a second."""
     seed: int = 0
     """Of the images, which are noise."""
+    out: Path = ROOT
+    """Folder of finished cells and of reports."""
 
 
 def check(config: Config) -> None:
@@ -154,25 +159,15 @@ def timed(config: Config, key: Cell) -> Cell:
     providers["copy"] = partial(torch.empty_like(source).copy_, source)
     times: dict[str, list[float]] = {name: [] for name in providers}
     order, shuffle = list(providers), np.random.default_rng(SHUFFLE).shuffle
-    peaks = {name: peak(call, on_gpu) for name, call in providers.items()}
+    for call in providers.values():
+        call()  # the first call also makes what the next ones find
+    peaks = {name: peak(call, config.device) / 1e6 for name, call in providers.items()}
     for _ in range(config.rounds):
         shuffle(order)
         for name in order:
             times[name] += milliseconds(providers[name], on_gpu)
     quantiles = {name: np.percentile(t, (20, 50, 80)).tolist() for name, t in times.items()}
     return {"moved": moved, "times": quantiles, "peaks": peaks, "failures": None}
-
-
-def peak(call: Call, on_gpu: bool) -> float | None:
-    """Megabytes that a GPU holds at most beside what it held before: the second time."""
-    call()
-    if not on_gpu:
-        return None
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    call()
-    return (torch.cuda.max_memory_allocated() - before) / 1e6
 
 
 def same_as_on_the_cpu(config: Config, key: Cell) -> Cell:
@@ -334,7 +329,7 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def sections(frame: pd.DataFrame) -> list[report.Section]:
+def sections(frame: pd.DataFrame) -> list[Section]:
     """A table per comparison; of checks, what failed."""
     found = []
     for name, rows in frame.groupby("comparison", sort=False):
@@ -343,7 +338,7 @@ def sections(frame: pd.DataFrame) -> list[report.Section]:
         rows = rows.drop(bad.index)
         if name in CHECKS or rows.empty:
             lines = lines or [f"{len(rows)} of {len(rows)} cases pass."]
-            found.append(report.Section(name, sentences=lines))
+            found.append(Section(name, lines))
             continue
         text = rows.assign(
             text=[
@@ -353,8 +348,9 @@ def sections(frame: pd.DataFrame) -> list[report.Section]:
         )
         index = ["batch", "dtype", "method", "layout"]
         wide = text.pivot(index=index, columns="provider", values="text")
-        heading = f"{name}: ms, time / torchresample's, time of a copy of those bytes / time"
-        found.append(report.Section(heading, wide.fillna("").to_string(), lines))
+        wide = wide.fillna("").rename_axis(columns=None).reset_index()
+        note = "ms, time / torchresample's, time of a copy of those bytes / time"
+        found.append(Section(name, lines, wide, (), note))
     return found
 
 
@@ -368,7 +364,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         places = frame[columns].agg(", ".join, axis=1)
         for i, (name, rows) in enumerate(frame.groupby("provider", sort=False)):
             at = pd.factorize(places)[0][frame.provider == name]
-            axes.plot(rows.share_of_copy, at, ls="", label=name, **report.style(i))
+            axes.plot(rows.share_of_copy, at, ls="", label=name, **style(i))
         axes.set_yticks(range(places.nunique()), places.unique(), fontsize=5)
         axes.legend()
     axes.invert_yaxis()
@@ -380,7 +376,9 @@ def draw(frame: pd.DataFrame) -> Figure:
 def run(config: Config) -> Path:
     """Measure, check, and write the report; returns the run folder."""
     check(config)
-    record = Run("gpu", config, {"commit": commit()})  # of kernels that change
-    frame = to_frame(record.finish(cases(config), partial(measure, config)))
-    report.write(record.folder, frame, draw(frame), sections(frame))
-    return record.folder
+    common = settings_of(config) | {"commit": commit()}  # of kernels that change
+    study = Run("gpu", cases(config), common, device=config.device, out=config.out)
+    cells = study.finish(lambda key, _: measure(config, key))
+    frame = to_frame(cells)
+    parts = [*sections(frame), Section("Every case", figures=[draw(frame)])]
+    return publish(study, "Resizing on a GPU", cells, frame, parts)

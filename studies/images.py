@@ -16,8 +16,13 @@ STEPS = {"L;2": 85, "L;4": 17}
 """How far neighbouring greys of 2 and 4 bits are apart in 8 bits, by Pillow's name for them."""
 
 
-def read_image(path: Path) -> Tensor:
+def read_image(path: Path, reduce_to: int | None = None) -> Tensor:
     """An image file as ``[3, H, W]`` uint8: see ``to_pixels``.
+
+    Args:
+        path: the file.
+        reduce_to: lets the JPEG decoder reduce the image by 2, 4 or 8, as long as both sides keep
+            that many pixels. Other formats are decoded as they are.
 
     Raises:
         ValueError: no image file, a broken one, or one that ``to_pixels`` refuses.
@@ -30,6 +35,8 @@ def read_image(path: Path) -> Tensor:
             # They are about what stands around the pixels, and do not name the file.
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
+                if reduce_to is not None:
+                    image.draft(None, (reduce_to, reduce_to))
                 return to_pixels(image)
     except Exception as error:  # decoders raise errors of all kinds where a file is broken
         reason = str(error) or type(error).__name__

@@ -12,8 +12,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from studies.models import CifarResNet
-from studies.probe import normalise
+from studies.networks import CifarResNet
+from studies.pixels import normalise
 from studies.run import write_atomically
 from studies.synthetic import SHAPES, render_gratings, render_shapes, uniform
 

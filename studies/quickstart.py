@@ -1,7 +1,7 @@
-"""What small sizes cost, on two tasks made by the code, beside what sampling theory predicts.
+"""Fine-tune a small network on two tasks made by the code, or on your images.
 
-Shapes differ in their outlines, gratings only in their frequency, so that theory says which of
-them no network can tell apart at a size.
+Shapes differ in their outlines, gratings only in their frequency. So sampling theory says which
+gratings no network can tell apart at a size.
 """
 
 import math
@@ -14,11 +14,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from studies import report
-from studies.data import Dataset, Split
+from studies import transfer
+from studies.data import Dataset
+from studies.lab import Lab
+from studies.outcomes import unpack
+from studies.page import Section
+from studies.pixels import Augment
 from studies.pretrain import CHECKPOINT
-from studies.probe import ORIGINAL, Settings, check, measure_all
-from studies.run import Cell
 from studies.synthetic import SHAPES, render_gratings, render_shapes
 from studies.theory import kept, predict
 
@@ -28,153 +30,119 @@ SIDE = 96
 FREQUENCIES = (4, 12, 20, 28, 36, 44)
 RADIUS = (0.14, 0.28)  # of the shapes, over the side
 COARSE, FINE = "shapes", "gratings"
-# No filter, a gradual one, and one that is close to ideal.
-FEATURED = ("nearest", "bilinear", "lanczos3")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Settings):
-    """Top-1 per method and size on shapes and gratings made by the code, beside theory."""
+class Config(transfer.Config):
+    """Fine-tune a small network at three sizes and with three methods; accuracy beside cost."""
 
+    data: tuple[str, ...] = ()
+    """Your images instead: a folder with train/ and val/, or with a folder per class."""
+    weights: tuple[str, ...] = (str(CHECKPOINT),)
+    """The bundled network knows shapes and gratings only. For photographs, name one of
+    torchvision's, such as ResNet18_Weights.IMAGENET1K_V1, which is downloaded."""
     # These divide 96 px, so that plain sampling takes every k-th pixel, as theory assumes.
     sizes: tuple[int, ...] = (16, 32, 48)
-    """Sides in pixels; the originals have 96."""
-    weights: str = str(CHECKPOINT)
-    """A ResNet's state_dict; `python -m studies pretrain` writes the default one."""
+    """Sides in pixels; the images made by the code have 96."""
+    # No filter, a gradual one, and one that is close to ideal.
+    methods: tuple[str, ...] = ("nearest", "bilinear", "lanczos3")
+    """Methods of torchresample, each as METHOD or METHOD:no-antialias."""
+    seeds: tuple[int, ...] = (0,)
+    """Each seed is a training of its own."""
+    epochs: int | None = 5
+    """How often each image is trained on."""
+    augment: Augment | None = "flip"
+    """none, flip, or crop."""
     train: int = 100
-    """Images per class to fit the head on."""
+    """Images per class to train on, of those made by the code."""
     val: int = 50
-    """Images per class to test it on."""
-    seed: int = 0
-    """Of the images."""
+    """Images per class to validate on."""
 
 
-def make_split(task: str, per_class: int, seed: int) -> Split:
-    """``per_class`` images ``[3, 96, 96]`` of each class; gratings stand upright or lie."""
+def make_images(task: str, per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """``per_class`` images ``[N, 3, 96, 96]`` of each class, and labels; gratings stand or lie."""
     generator = torch.Generator().manual_seed(seed)
     count = len(SHAPES) if task == COARSE else len(FREQUENCIES)
     labels = torch.arange(count).repeat_interleave(per_class)
     if task == COARSE:
-        images = render_shapes(labels, SIDE, generator, RADIUS)
-    else:
-        frequency = torch.tensor(FREQUENCIES, dtype=torch.float32)[labels]
-        angle = math.pi / 2 * torch.randint(0, 2, labels.shape, generator=generator)
-        images = render_gratings(frequency, angle, SIDE, generator)
-    return Split(list(images), labels)
+        return render_shapes(labels, SIDE, generator, RADIUS), labels
+    frequency = torch.tensor(FREQUENCIES, dtype=torch.float32)[labels]
+    angle = math.pi / 2 * torch.randint(0, 2, labels.shape, generator=generator)
+    return render_gratings(frequency, angle, SIDE, generator), labels
 
 
-def make_task(task: str, config: Config) -> Dataset:
+def make_task(task: str, train: int, val: int) -> Dataset:
     """A task's training and validation images, drawn from different seeds."""
     classes = tuple(SHAPES) if task == COARSE else tuple(map(str, FREQUENCIES))
-    train = make_split(task, config.train, 2 * config.seed)
-    return Dataset(task, classes, train, make_split(task, config.val, 2 * config.seed + 1))
+    images, labels = make_images(task, train, 0)
+    more, more_labels = make_images(task, val, 1)
+    held_out = np.arange(len(images) + len(more)) >= len(images)
+    every = torch.cat([labels, more_labels]).numpy()
+    return Dataset(task, classes, [*images, *more], every, held_out)
 
 
-def with_theory(frame: pd.DataFrame, like: str) -> pd.DataFrame:
-    """Add to each row the Nyquist limit, and to the gratings' rows what theory predicts."""
-    sizes = frame["size"].fillna(SIDE).astype(int)
-    predicted = []
-    for task, method, size in zip(frame.task, frame.method, sizes, strict=True):
-        if task == COARSE:
-            predicted.append(math.nan)
-        elif method == ORIGINAL:
-            predicted.append(1.0)
-        else:
-            predicted.append(predict(FREQUENCIES, SIDE, size, method, like))
-    survive = [" ".join(map(str, kept(FREQUENCIES, size))) for size in sizes]
-    return frame.assign(nyquist=sizes / 2, frequencies_kept=survive, predicted_top1=predicted)
+def with_theory(rows: pd.DataFrame, like: str) -> pd.DataFrame:
+    """Add to the gratings' rows the gratings below the Nyquist limit, and what theory predicts."""
+    survive = [" ".join(map(str, kept(FREQUENCIES, size))) for size in rows["size"]]
+    predicted = [
+        predict(FREQUENCIES, SIDE, size, method, like)
+        for method, size in zip(rows.method, rows["size"], strict=True)
+    ]
+    return rows.assign(nyquist=rows["size"] / 2, kept=survive, predicted=predicted)
 
 
-def theory_table(frame: pd.DataFrame) -> pd.DataFrame:
+def theory_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Per size, which gratings survive, and per method the predicted and the measured top-1."""
-    fine = frame[(frame.task == FINE) & (frame.method != ORIGINAL)]
-    rows = {}
-    for size, at in fine.groupby("size"):
-        row = {"limit": f"{size / 2:g}", "gratings kept": at.frequencies_kept.iloc[0]}
-        for cell in at.itertuples():
-            row[cell.method] = f"{100 * cell.predicted_top1:.0f} / {100 * cell.top1:.0f}"
-        rows[f"{size} px"] = row
-    return pd.DataFrame(rows)
+    table = []
+    for size, at in rows.groupby("size"):
+        row = {"size": f"{size} px", "limit": f"{size / 2:g}", "gratings kept": at.kept.iloc[0]}
+        for method, of in at.groupby("method", sort=False):
+            row[method] = f"{100 * of.predicted.iloc[0]:.0f} / {100 * of.top1.mean():.0f}"
+        table.append(row)
+    return pd.DataFrame(table)
 
 
-def recall(cell: Cell) -> np.ndarray:
-    """Top-1 per frequency: the validation images are stored class by class."""
-    right = np.array([mark == "1" for mark in cell["right"]])
-    return right.reshape(len(FREQUENCIES), -1).mean(1)
+def recall(row: pd.Series, labels: np.ndarray) -> np.ndarray:
+    """Top-1 per frequency ``[6]`` of one cell."""
+    right = unpack(row.right)
+    truth = labels[unpack(row.val)]
+    return np.array([right[truth == label].mean() for label in range(len(FREQUENCIES))])
 
 
-def draw_recall(axes: Axes, cells: list[Cell], method: str) -> None:
+def draw_recall(axes: Axes, rows: pd.DataFrame, labels: np.ndarray, method: str) -> None:
     """Top-1 per frequency and size as a map, with the Nyquist limit as a staircase."""
-    columns = [c for c in cells if c["task"] == FINE and c["method"] in (method, ORIGINAL)]
-    columns.sort(key=lambda cell: cell["size"] or SIDE)
-    grid = 100 * np.stack([recall(cell) for cell in columns], 1)  # [frequencies, columns]
+    columns = rows[(rows.method == method) & (rows.seed == rows.seed.min())].sort_values("size")
+    grid = 100 * np.stack([recall(row, labels) for _, row in columns.iterrows()], 1)
     axes.imshow(grid, origin="lower", cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for (y, x), value in np.ndenumerate(grid):
         colour = "white" if value > 60 else "black"
         axes.text(x, y, f"{value:.0f}", ha="center", va="center", color=colour)
-    steps = [len(kept(FREQUENCIES, cell["size"] or SIDE)) - 0.5 for cell in columns]
-    edges = np.arange(len(columns) + 1) - 0.5
-    axes.stairs(steps, edges, baseline=None, color="#D55E00", lw=2.5)
-    labels = [str(cell["size"] or f"original ({SIDE})") for cell in columns]
-    axes.set_xticks(range(len(columns)), labels)
+    steps = [len(kept(FREQUENCIES, size)) - 0.5 for size in columns["size"]]
+    axes.stairs(steps, np.arange(len(columns) + 1) - 0.5, baseline=None, color="#D55E00", lw=2.5)
+    axes.set_xticks(range(len(columns)), columns["size"].astype(str))
     axes.set_yticks(range(len(FREQUENCIES)), list(map(str, FREQUENCIES)))
     axes.set_xlabel("side (px); red: the Nyquist limit")
     axes.set_ylabel("class: cycles per image")
     axes.set_title(f"gratings right per class (%): {method}")
 
 
-def draw_theory(axes: Axes, rows: pd.DataFrame) -> None:
-    """Measured over predicted top-1, a mark per method and size."""
-    axes.plot([0, 100], [0, 100], color="0.35", lw=1.2, ls="--")
-    for i, (_, line) in enumerate(rows.groupby("method", sort=False)):
-        x, y = 100 * line.predicted_top1, 100 * line.top1
-        error = np.stack((y - 100 * line.low, 100 * line.high - y)).clip(0)
-        axes.errorbar(x, y, error, **report.style(i), ls="", elinewidth=0.8, capsize=2)
-    axes.set_xlabel("predicted top-1 (%)")
-    axes.set_ylabel("measured top-1 (%)")
-    axes.set_title("gratings: theory and measurement")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def draw(frame: pd.DataFrame, cells: list[Cell]) -> Figure:
-    """Both tasks over size, theory beside measurement, and the gratings class by class."""
-    figure = Figure((14, 8.5), layout="constrained")
-    top, bottom = figure.subplots(2, 3)
-    report.draw_lines(top[0], frame[frame.task == COARSE], "coarse task: shapes")
-    report.draw_lines(top[1], frame[frame.task == FINE], "fine task: gratings")
-    draw_theory(top[2], frame[(frame.task == FINE) & (frame.method != ORIGINAL)])
-    for axes in top:
-        axes.set_ylim(0, 104)
-    top[0].legend(frameon=False, fontsize=9)
-    for axes, method in zip(bottom, FEATURED, strict=True):
-        if method in set(frame.method):
-            draw_recall(axes, cells, method)
-        else:
-            axes.remove()
-    return figure
-
-
-def describe_theory(frame: pd.DataFrame, cells: list[Cell]) -> list[str]:
+def describe_theory(rows: pd.DataFrame, labels: np.ndarray) -> list[str]:
     """How far measurement and theory are apart, in words."""
-    rows = frame[(frame.task == FINE) & frame["size"].notna()]
     lines = []
     for method, at in rows.groupby("method", sort=False):
-        right = np.stack([recall(cells[i]) for i in at.index])  # [sizes, frequencies]
+        right = np.stack([recall(row, labels) for _, row in at.iterrows()])  # [cells, frequencies]
         below = 2 * np.array(FREQUENCIES) < at["size"].to_numpy(int)[:, None]
         lines.append(
             f"{method}: {_percent(right[below])} of the gratings below the limit are right, "
             f"{_percent(right[~below])} of those above it."
         )
-    known = rows[rows.predicted_top1.notna()]
+    known = rows[rows.predicted.notna()]
     if len(known):
-        gap = 100 * (known.top1 - known.predicted_top1)
+        gap = 100 * (known.top1 - known.predicted)
         far = known.loc[gap.abs().idxmax()]
-        inside = ((known.low <= known.predicted_top1) & (known.predicted_top1 <= known.high)).sum()
         lines.append(
-            f"Theory is {gap.abs().mean():.1f} points off on average, and inside the interval of "
-            f"{inside} of {len(known)} cells; farthest off for {far.method} at {far['size']} px: "
-            f"{100 * far.predicted_top1:.1f} predicted, {100 * far.top1:.1f} measured."
+            f"Theory is {gap.abs().mean():.1f} points off on average; farthest for {far.method} at "
+            f"{far['size']} px: {100 * far.predicted:.1f} predicted, {100 * far.top1:.1f} measured."
         )
     return lines
 
@@ -183,20 +151,36 @@ def _percent(share: np.ndarray) -> str:
     return f"{100 * share.mean():.0f} %" if share.size else "none"
 
 
+def theory_section(frame: pd.DataFrame, lab: Lab, like: str) -> Section:
+    """Prediction beside measurement, as a table, in words and class by class."""
+    rows = frame[(frame.data == FINE) & (frame.labels == "true") & (frame.like == like)]
+    rows = with_theory(rows[rows.right.notna()], like)
+    labels = next(task.dataset.labels for task in lab.tasks if task.dataset.name == FINE)
+    methods = list(rows.method.unique())
+    figure = Figure((4.7 * len(methods), 4.2), layout="constrained")
+    for axes, method in zip(
+        figure.subplots(1, len(methods), squeeze=False)[0], methods, strict=True
+    ):
+        draw_recall(axes, rows, labels, method)
+    return Section(
+        "Sampling theory for the gratings: top-1 in %, predicted / measured",
+        describe_theory(rows, labels),
+        theory_table(rows),
+        [figure],
+        "A size carries frequencies up to half as many cycles per image as it has pixels.",
+    )
+
+
 def run(config: Config) -> Path:
-    """Measure both tasks, and write the report; returns the run folder."""
-    check(config)
+    """Fine-tune on both tasks or on the user's images; returns the run folder."""
     if min(config.train, config.val) < 1:
         raise ValueError(f"train, val: expected at least 1, got {config.train}, {config.val}")
-    tasks = [make_task(task, config) for task in (COARSE, FINE)]
-    folder, cells = measure_all("quickstart", config, tasks)
-    frame = with_theory(report.to_frame(cells), config.like)
-    heading = "Sampling theory for the gratings: top-1 in %, predicted / measured"
-    comparison = theory_table(frame).to_string()
-    sections = [
-        report.Section("Top-1", report.table(frame)),
-        report.Section(heading, comparison, describe_theory(frame, cells)),
-        *report.task_sections(frame),
-    ]
-    report.write(folder, frame, draw(frame, cells), sections)
-    return folder
+    if config.data:
+        return transfer.run(config)
+    tasks = [make_task(task, config.train, config.val) for task in (COARSE, FINE)]
+    return transfer.run(
+        config,
+        name="quickstart",
+        datasets=tasks,
+        more=lambda frame, lab: [theory_section(frame, lab, config.like[0])],
+    )

@@ -1,29 +1,51 @@
-"""A study's run folder: finished cells survive a kill, and a rerun skips them."""
+"""A study's cells: found by what they are, kept one by one, reported as they finish."""
 
 import dataclasses
 import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
-from collections.abc import Callable, Iterable
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from tqdm import tqdm
 
+import torchresample
+
 Cell = dict[str, Any]
+"""One row of a study's table: its key (what was done), its outcome, and the environment."""
+
+Measure = Callable[[Cell, Callable[[float], None]], Cell]
+"""From a cell's key to its outcome; calls its second argument with the share that is done."""
+
 ROOT = Path("runs")
-PACKAGES = ("torchresample", "torch", "torchvision", "numpy", "pillow", "scikit-learn")
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
+LOG_SECONDS = 20
+"""Without a terminal a line is written for every cell, but not more often than this."""
+
+
+class CellsFailedError(Exception):
+    """Some cells ended in an error; the others are finished and reported."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a whole file or nothing."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(part, path)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def commit() -> str:
@@ -38,7 +60,8 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The CPU's name, as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -46,73 +69,201 @@ def _processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
 
 
-def environment(device: str) -> dict[str, Any]:
-    """What a result depends on besides the configuration."""
+def environment(device: str) -> Cell:
+    """What a result depends on besides its key."""
     on_gpu = torch.device(device).type == "cuda"
     return {
+        "torchresample": torchresample.__version__,
         **{name.replace("-", "_"): metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name(device) if on_gpu else device,
-        "cpu": _processor(),
+        "cpu": processor(),
         "threads": torch.get_num_threads(),
         "commit": commit(),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+    }
+
+
+def settings_of(config: Any) -> Cell:
+    """The fields of a study's configuration that change its results."""
+    return {k: v for k, v in dataclasses.asdict(config).items() if k != "out"}
+
+
+def as_text(key: Cell) -> dict[str, str]:
+    """A key as text, in which ``8`` is ``8.0``, as pandas writes it, and ``None`` is nothing."""
+    return {
+        name: "" if value is None else str(value).removesuffix(".0") for name, value in key.items()
+    }
+
+
+def read_cells(table: Path, fields: Sequence[str]) -> dict[str, Cell]:
+    """The finished cells in a CSV file, by their keys as text.
+
+    Raises:
+        ValueError: a file that cannot be read, or without a column for every field.
+    """
+    try:
+        texts = pd.read_csv(table, dtype=str, keep_default_na=False)
+        values = pd.read_csv(table)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"known: cannot read {table} as a table: {error}") from error
+    if missing := [name for name in fields if name not in texts]:
+        raise ValueError(f"known: {table} must have a column for each of {missing}")
+    cells = values.astype(object).where(values.notna(), None).to_dict("records")
+    keys = texts[list(fields)].to_dict("records")
+    return {
+        json.dumps(as_text(key), sort_keys=True): cell
+        for key, cell in zip(keys, cells, strict=True)
+        if not cell.get("error")
     }
 
 
 class Run:
-    """The folder ``runs/NAME-HASH`` of one configuration and release of torchresample.
+    """Cells that belong together, and the folder ``OUT/NAME-HASH`` of their report.
+
+    A finished cell is a file in ``OUT/cells``, found by its key, by what all cells have in common
+    and by the release of torchresample. So a study that is given one more size or seed computes
+    only what is new, and a kill loses only the cell that was at work.
 
     Args:
         name: the study.
-        config: its frozen dataclass, with a field ``device``.
-        identity: replaces fields that are only addresses (of data, of weights) by what was found
-            there, so that the hash follows the content.
+        keys: what tells each cell from all others, in the order of the table.
+        common: what every cell depends on besides its key.
+        device: where the cells are measured.
+        out: the folder of cells and reports.
+        known: CSV files whose rows count as finished cells.
     """
 
-    def __init__(self, name: str, config: Any, identity: dict[str, str]) -> None:
-        settings = dataclasses.asdict(config)
-        resampler = {"torchresample": metadata.version("torchresample")}
-        text = json.dumps({"study": name} | settings | identity | resampler, sort_keys=True)
-        self.folder = ROOT / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-        self.environment = environment(config.device)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record = {"study": name, "config": settings, "identity": identity}
-        write_atomically(self.folder / "config.json", json.dumps(record, indent=2) + "\n")
-        write_atomically(self.folder / "env.json", json.dumps(self.environment, indent=2) + "\n")
-        self.path = self.folder / "cells.jsonl"
+    def __init__(
+        self,
+        name: str,
+        keys: Iterable[Cell],
+        common: Cell | None = None,
+        *,
+        device: str = "cpu",
+        out: Path = ROOT,
+        known: Iterable[Path] = (),
+    ) -> None:
+        self.keys, self.common = list(keys), common or {}
+        self.environment = environment(device)
+        self.cells = out / "cells"
+        text = json.dumps([name, [self._identity(key) for key in self.keys]])
+        self.folder = out / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+        fields = list(self.keys[0]) if self.keys else []
+        self._known = {k: v for table in known for k, v in read_cells(table, fields).items()}
 
-    def cells(self) -> list[Cell]:
-        """The finished cells; a last line that a kill cut short is dropped from the file."""
-        if not self.path.exists():
-            return []
-        text = self.path.read_bytes()
-        whole = text.rfind(b"\n") + 1
-        if whole < len(text):
-            write_atomically(self.path, text[:whole])
-        return [json.loads(line) for line in text[:whole].splitlines()]
+    def _identity(self, key: Cell) -> str:
+        whole = self.common | key | {"release": torchresample.__version__}
+        return json.dumps(as_text(whole), sort_keys=True)
 
-    def finish(self, keys: Iterable[Cell], measure: Callable[[Cell], Cell]) -> list[Cell]:
+    def _path(self, key: Cell) -> Path:
+        return self.cells / f"{hashlib.sha256(self._identity(key).encode()).hexdigest()[:24]}.json"
+
+    def find(self, key: Cell) -> Cell | None:
+        """The finished cell with this key, if there is one."""
+        path = self._path(key)
+        if path.exists():
+            return json.loads(path.read_bytes())
+        return self._known.get(json.dumps(as_text(key), sort_keys=True))
+
+    def add(self, key: Cell, outcome: Cell) -> Cell:
+        """Keep a finished cell."""
+        cell = key | outcome | self.environment
+        self.cells.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._path(key), json.dumps(cell) + "\n")
+        return cell
+
+    def todo(self) -> list[Cell]:
+        """The keys of cells that are not finished."""
+        return [key for key in self.keys if self.find(key) is None]
+
+    def finish(
+        self, measure: Measure, expected: Callable[[Cell], float] = lambda key: 1.0
+    ) -> list[Cell]:
         """Measure the cells that are not there yet.
 
+        A cell whose measurement raises an error is not kept, so that the next run tries again. It
+        stands in the result with its ``error``.
+
         Args:
-            keys: what tells a cell from the others, in the order wanted.
-            measure: from the key to the result; both, and the environment, are written as a line.
+            measure: makes a cell's outcome.
+            expected: how long a cell takes, in seconds or in any other unit, for the progress bar.
 
         Returns:
             One cell per key, in the order of the keys.
         """
-        keys = list(keys)
-        found = {_name(cell, keys[0]): cell for cell in self.cells()}
-        todo = [key for key in keys if _name(key, key) not in found]
-        with open(self.path, "a", encoding="utf-8") as stream:
-            for key in tqdm(todo, "cells", disable=None):
-                cell = key | measure(key) | self.environment
-                stream.write(json.dumps(cell) + "\n")
-                stream.flush()
-                found[_name(key, key)] = cell
-        return [found[_name(key, key)] for key in keys]
+        todo = self.todo()
+        progress = Progress(len(self.keys) - len(todo), [expected(key) for key in todo])
+        failed = {}
+        for key in todo:
+            try:
+                outcome = measure(key, progress.tick)
+            except Exception as error:  # one cell must not end the others
+                outcome = None
+                failed[self._identity(key)] = f"{type(error).__name__}: {error}".splitlines()[0]
+                progress.say(f"failed: {short(key)}: {failed[self._identity(key)]}")
+            if outcome is not None:
+                self.add(key, outcome)
+            progress.next(short(key))
+        progress.close()
+        return [
+            self.find(key) or key | {"error": failed[self._identity(key)]} | self.environment
+            for key in self.keys
+        ]
 
 
-def _name(cell: Cell, key: Cell) -> str:
-    """A cell's key as text, which can be compared after a round trip through JSON."""
-    return json.dumps({field: cell[field] for field in key})
+def short(key: Cell) -> str:
+    """The fields of a key that tell people which cell it is."""
+    shown = (str(v) for k, v in key.items() if v is not None and not k.endswith("digest"))
+    return " ".join(shown)[:70]
+
+
+class Progress:
+    """A progress bar over cells and the steps within them; lines where there is no terminal.
+
+    Args:
+        finished: cells that were there before.
+        expected: how long each remaining cell takes, in any unit.
+    """
+
+    def __init__(self, finished: int, expected: Sequence[float]) -> None:
+        self.expected, self.done, self.count = list(expected), 0.0, 0
+        if finished:
+            print(f"resumed: {finished} of {finished + len(expected)} cells were finished before")
+        self.terminal = sys.stderr.isatty()
+        self.began = self.written = time.monotonic()
+        self.bar = tqdm(
+            total=sum(expected),
+            disable=None,
+            smoothing=0,  # the remaining time follows from all that was done
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left",
+        )
+        self.bar.set_description(f"0/{len(expected)} cells", refresh=False)
+
+    def tick(self, share: float) -> None:
+        """Show that a share of the cell at work is done."""
+        self.bar.n = self.done + share * self.expected[self.count]
+        self.bar.refresh()
+
+    def next(self, what: str) -> None:
+        """Show that the cell at work is finished."""
+        self.done += self.expected[self.count]
+        self.count += 1
+        self.bar.n = self.done
+        self.bar.set_description(f"{self.count}/{len(self.expected)} cells")
+        now = time.monotonic()
+        if not self.terminal and (
+            now - self.written > LOG_SECONDS or self.count == len(self.expected)
+        ):
+            self.written = now
+            remaining = (now - self.began) * (sum(self.expected) / max(self.done, 1e-9) - 1)
+            left = timedelta(seconds=round(remaining))
+            self.say(f"{self.count}/{len(self.expected)} cells, about {left} left: {what}")
+
+    def say(self, line: str) -> None:
+        """Write a line that the bar does not overwrite."""
+        self.bar.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """End the bar."""
+        self.bar.close()

@@ -1,7 +1,5 @@
 """Time of a resize, beside the libraries whose pixels it has, and what each of them computes."""
 
-import ctypes
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +13,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from studies import report
+from studies.memory import peak
+from studies.page import Section
+from studies.plots import style
 from studies.providers import COMPARISONS, OURS, Call, Size, has
-from studies.run import Cell, Run
+from studies.publish import publish
+from studies.run import ROOT, Cell, Run, commit, settings_of
 
 DRAW, SHUFFLE = 7, 8
 """Seeds: of random crops while results are compared, of the order in which calls are timed."""
@@ -44,6 +45,8 @@ class Config:
     """After which a case of slow calls takes no further round, from the third on."""
     seed: int = 0
     """Of the images, which are noise."""
+    out: Path = ROOT
+    """Folder of finished cells and of reports."""
     device: ClassVar[str] = "cpu"
 
 
@@ -100,28 +103,6 @@ def set_threads(n: int) -> None:
         import cv2
 
         cv2.setNumThreads(n)
-
-
-def peak(call: Call) -> float:
-    """Bytes that a call needs at most, its result included; NaN where Linux does not tell."""
-    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
-    if sys.platform != "linux":
-        return float("nan")
-    ctypes.CDLL(None).malloc_trim(0)  # freed memory that is kept would hide what a call takes
-    try:
-        reset.write_text("5")
-    except OSError:
-        return float("nan")
-    before = _kilobytes(status, "VmRSS")
-    result = call()
-    after = _kilobytes(status, "VmHWM")
-    del result
-    return 1024.0 * max(after - before, 0)
-
-
-def _kilobytes(status: Path, name: str) -> int:
-    line = next(line for line in status.read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1])
 
 
 def rounds(providers: dict[str, Call], most: int, seconds: float) -> dict[str, list[float]]:
@@ -190,7 +171,7 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def table(rows: pd.DataFrame) -> str:
+def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Sizes and methods down, providers across; see ``HEADING``."""
     text = rows.assign(
         text=[
@@ -199,7 +180,8 @@ def table(rows: pd.DataFrame) -> str:
         ]
     )
     wide = text.pivot(index=["size", "method"], columns="provider", values="text")
-    return wide.reindex(columns=rows.provider.unique()).sort_index(key=_in_order(rows)).to_string()
+    wide = wide.reindex(columns=rows.provider.unique()).sort_index(key=_in_order(rows))
+    return wide.rename_axis(columns=None).reset_index()
 
 
 HEADING = "ms, library's time / time, largest and mean difference to the exact result"
@@ -243,7 +225,7 @@ def _draw_ratios(axes, rows: pd.DataFrame) -> None:
     cases = (rows["size"] + " " + rows.method).unique()
     for i, (name, at) in enumerate(rows.groupby("provider", sort=False)):
         places = [list(cases).index(case) for case in at["size"] + " " + at.method]
-        axes.plot(at.ratio, places, ls="", label=name, **report.style(i))
+        axes.plot(at.ratio, places, ls="", label=name, **style(i))
     axes.axvline(1, color="0.35", lw=1, ls="--")
     axes.set_yticks(range(len(cases)), cases, fontsize=6)
     axes.invert_yaxis()
@@ -256,7 +238,7 @@ def _draw_ratios(axes, rows: pd.DataFrame) -> None:
 def _draw_scaling(axes, rows: pd.DataFrame) -> None:
     for i, (name, at) in enumerate(rows.groupby("provider", sort=False)):
         pixels = np.array([np.prod(parse(size)[0]) for size in at["size"]])
-        axes.plot(pixels, 1e6 * at.median_ms / pixels, label=name, **report.style(i))
+        axes.plot(pixels, 1e6 * at.median_ms / pixels, label=name, **style(i))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("pixels of the image")
@@ -276,18 +258,24 @@ def cases(config: Config) -> list[Cell]:
 def run(config: Config) -> Path:
     """Measure, and write the report; returns the run folder."""
     check(config)
-    record = Run("speed", config, {})
+    common = settings_of(config) | {"commit": commit()}  # of code that changes
+    study = Run("speed", cases(config), common, device=config.device, out=config.out)
     before = torch.get_num_threads()
     try:
-        cells = record.finish(cases(config), partial(measure, config))
+        cells = study.finish(lambda key, _: measure(config, key))
     finally:
         set_threads(before)
-    frame = to_frame(cells)
+    frame = to_frame([cell for cell in cells if not cell.get("error")])
     sections = [
-        report.Section(
-            f"{name}, {threads} thread{'s' * (threads > 1)}: {HEADING}", table(rows), summary(rows)
+        Section(
+            f"{name}, {threads} thread{'s' * (threads > 1)}",
+            summary(rows),
+            table(rows),
+            (),
+            HEADING,
         )
         for (threads, name), rows in frame.groupby(["pinned", "comparison"], sort=False)
     ]
-    report.write(record.folder, frame, draw(frame), sections)
-    return record.folder
+    if sections:
+        sections.append(Section("Every case", figures=[draw(frame)]))
+    return publish(study, "Time of a resize", cells, frame, sections)

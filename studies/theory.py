@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from studies.probe import resize
+from studies.pixels import Pixels
 from studies.synthetic import CONTRAST, NOISE, SWING
 
 BINS = 400
@@ -34,7 +34,8 @@ def responses(
     """What a resize leaves of the amplitude of a wave of each frequency, and of white noise."""
 
     def along_rows(lines: torch.Tensor) -> torch.Tensor:  # [N, side] -> [N, size, size]
-        return resize(lines[:, None].expand(-1, side, side), size, method, like)
+        image = lines[:, None].expand(-1, side, side)
+        return Pixels(method, size, like).resizer()(image, (size, size))
 
     x = 2 * math.pi * (torch.arange(side, dtype=torch.float64) + 0.5) / side
     gains = []

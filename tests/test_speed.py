@@ -30,7 +30,8 @@ def test_end_to_end(tmp_path, monkeypatch, capsys):
             # The same pixels, so the same errors.
             assert rows.mean_error.max() - rows.mean_error.min() < 1e-6
     assert "times as fast" in (place / "summary.md").read_text()
-    assert str(place / "plot.png") in capsys.readouterr().out
+    assert str(place / "index.html") in capsys.readouterr().out
+    assert list(place.glob("*.png"))
 
 
 def test_ratios_are_taken_against_the_fastest_kind():

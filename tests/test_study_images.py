@@ -371,14 +371,14 @@ LITTER = (
 
 
 def test_what_file_managers_leave_is_no_image(folder):
-    before = read(str(folder)).digest()
+    before = read(str(folder)).digest
     for name in LITTER:
         (folder / "train" / "dark" / name).write_bytes(b"nothing of an image")
         (folder / "val" / name).write_bytes(b"nothing of an image")
     for name in ("__MACOSX", "@eaDir", ".ipynb_checkpoints"):
         (folder / "train" / name).mkdir()
         (folder / "train" / "dark" / name).mkdir()
-    assert read(str(folder)).digest() == before
+    assert read(str(folder)).digest == before
 
 
 def test_a_class_of_nothing_else_is_empty(folder):
@@ -414,7 +414,7 @@ def test_links_spaces_and_letters_of_all_kinds(folder, tmp_path):
         (folder / split / "dark").rename(tmp_path / f"{split} elsewhere")
         (folder / split / "dark").symlink_to(tmp_path / f"{split} elsewhere")
     after = read(str(folder))
-    assert after.digest() == before.digest()
+    assert after.digest == before.digest
     for split in ("train", "val"):
         (folder / split / "light").rename(folder / split / "läßt 光 b")
     assert read(str(folder)).classes == ("dark", "läßt 光 b")
@@ -426,8 +426,8 @@ def test_a_study_runs_in_a_folder_of_any_name(folder, tmp_path, monkeypatch, nam
     folder = folder.rename(tmp_path / name)
     for split in ("train", "val"):
         (folder / split / "dark").rename(folder / split / name)
-    settings = {"sizes": (8,), "methods": ("bilinear",), "data": str(folder)}
-    config = methods.Config(**settings, weights=str(pretrain.CHECKPOINT))
+    settings = {"sizes": (8,), "methods": ("bilinear",), "data": (str(folder),)}
+    config = methods.Config(**settings, weights=(str(pretrain.CHECKPOINT),))
     assert name in (methods.run(config) / "results.csv").read_text()
 
 
@@ -476,10 +476,14 @@ def test_the_study_runs_on_mixed_kinds_and_names_what_it_refuses(
     place = folder / "train" / "dark"
     Image.fromarray(noise(rng, 9, 9, high=12000, dtype=np.uint16)).save(place / "deep.png")
     Image.fromarray(noise(rng, 9, 9, 4)).save(folder / "val" / "light" / "alpha.webp")
-    Image.fromarray(noise(rng, 1, 1)).save(place / "point.png")
-    settings = {"sizes": (8,), "methods": ("bilinear",), "data": str(folder)}
-    config = methods.Config(**settings, weights=str(pretrain.CHECKPOINT))
+    Image.fromarray(noise(rng, 4, 5)).save(place / "tiny.png")
+    settings = {"sizes": (8,), "methods": ("bilinear",), "data": (str(folder),)}
+    config = methods.Config(**settings, weights=(str(pretrain.CHECKPOINT),))
     assert (methods.run(config) / "results.csv").exists()
+    Image.fromarray(noise(rng, 1, 9)).save(place / "line.png")
+    with pytest.raises(ValueError, match=r"data: image .*dark/line\.png must have at least 4 px"):
+        methods.run(config)
+    (place / "line.png").unlink()
     Image.fromarray(rng.random((9, 9), dtype=np.float32)).save(place / "float.tif")
     with pytest.raises(ValueError, match=r"data: cannot decode .*dark/float\.tif .*floats"):
         methods.run(config)
@@ -514,7 +518,7 @@ def test_images_of_torchvision_are_read_alike(rng, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, "Fifth", Fifth, raising=False)
     rgba, deep = noise(rng, 5, 6, 4), full_range(rng, 5, 6)
     monkeypatch.setattr(Fifth, "items", (Image.fromarray(rgba), Image.fromarray(deep)))
-    first, second = read("Fifth").val.images
+    first, second = list(read("Fifth").images)[2:]
     expected = over_white(rgba[..., :3], rgba[..., 3])
     np.testing.assert_array_equal(first.permute(1, 2, 0).numpy(), expected)
     np.testing.assert_array_equal(second[0].numpy(), np.rint(deep / 257).astype(np.uint8))

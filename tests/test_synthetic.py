@@ -1,6 +1,5 @@
 """Images made by the code, and what sampling theory says of them."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -11,16 +10,18 @@ from studies import quickstart, theory
 from studies.synthetic import SHAPES, render_shapes
 
 
-def test_quickstart_data_follow_the_seed_alone():
-    config = quickstart.Config(train=2, val=2)
-    digests = {
-        quickstart.make_task(task, dataclasses.replace(config, seed=seed)).digest()
-        for task in ("shapes", "gratings")
-        for seed in (0, 0, 1)
-    }
-    assert len(digests) == 4
-    data = quickstart.make_task("shapes", config)
-    assert not torch.equal(data.train.images[0], data.val.images[0])
+def test_quickstart_images_follow_the_seed_alone():
+    for task in ("shapes", "gratings"):
+        first, labels = quickstart.make_images(task, 2, 0)
+        again, _ = quickstart.make_images(task, 2, 0)
+        other, _ = quickstart.make_images(task, 2, 1)
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert labels.bincount().tolist() == [2] * 6
+        data = quickstart.make_task(task, 2, 3)
+        assert data.held_out.sum() == 6 * 3
+        assert torch.equal(torch.stack(data.images[:12]), first)
+        assert data.digest == quickstart.make_task(task, 2, 3).digest
 
 
 def spectrum_peak(images):
@@ -35,8 +36,8 @@ def spectrum_peak(images):
 
 @pytest.mark.parametrize("label", range(len(quickstart.FREQUENCIES)))
 def test_gratings_have_their_frequency_and_alias_as_predicted(label):
-    split = quickstart.make_split("gratings", 6, seed=3)
-    images = [split.images[i] for i in (split.labels == label).nonzero().flatten()]
+    every, labels = quickstart.make_images("gratings", 6, seed=3)
+    images = list(every[labels == label])
     frequency = quickstart.FREQUENCIES[label]
     assert spectrum_peak(images) == frequency
     for size in quickstart.Config().sizes:
