@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := $(addprefix torchresample/native/,*.cpp *.h build.py)
 
-.PHONY: quickstart test lint pillow12 bench clean
+.PHONY: quickstart test lint pillow12 tables bench clean
 
 # Installs anew when the project's requirements or its C++ files change. Compiling all of torch's
 # dependencies to bytecode takes longer than downloading them; what is imported is compiled then.
@@ -28,6 +28,10 @@ pillow12: .venv/dev
 	rm -rf .venv/pillow12-site
 	$(BIN)/python -m pip install --quiet --no-deps --target .venv/pillow12-site 'pillow==12.*'
 	PYTHONPATH=.venv/pillow12-site $(BIN)/python -m pytest -n 2 tests/test_pixels.py -k 'pillow or ratio'
+
+# The tables of README, from the committed CSV files.
+tables: .venv/dev
+	$(BIN)/python -m studies tables
 
 bench: .venv/dev
 	$(BIN)/python -m studies speed

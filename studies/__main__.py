@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from studies import gpu, methods, pretrain, quickstart, skew, speed, transfer
+from studies import gpu, methods, pretrain, quickstart, skew, speed, tables, transfer
 from studies.run import CellsFailedError
 
 STUDIES = {
@@ -18,6 +18,7 @@ STUDIES = {
     "speed": (speed.Config, speed.run),
     "gpu": (gpu.Config, gpu.run),
     "pretrain": (pretrain.Config, pretrain.run),
+    "tables": (tables.Config, tables.run),
 }
 
 

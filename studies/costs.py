@@ -13,7 +13,7 @@ from studies.pixels import Pixels, normalise
 from studies.run import Cell
 from studies.train import RECIPES, Classifier, Precision, make_optimiser
 
-SECONDS = 1.0
+SECONDS = 0.5
 """How long each speed is measured, after a first call that is not counted."""
 BATCH, IMAGES = 32, 48
 """Images in a batch of a network, and images that are resized."""

@@ -34,7 +34,7 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
 
 def groups(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each group's name, and its cells that were trained on true labels."""
-    true = frame[(frame.labels == "true") & frame.right.notna()]
+    true = frame[(frame.labels == "given") & frame.right.notna()]
     for (data, network, stages), rows in true.groupby(GROUP, sort=False, dropna=False):
         depth = "" if pd.isna(stages) else f" to stage {stages}"
         yield f"{data}, {network}{depth}", rows

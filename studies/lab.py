@@ -139,7 +139,7 @@ class Lab:
         mode: Mode,
         split: SplitRule,
         seed: int,
-        labels: Literal["true", "shuffled"] = "true",
+        labels: Literal["given", "shuffled"] = "given",
         recipe: Recipe | None = None,
     ) -> Cell:
         """What tells a cell from all others: data, network, pixels, seeds and the recipe.

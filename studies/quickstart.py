@@ -153,7 +153,7 @@ def _percent(share: np.ndarray) -> str:
 
 def theory_section(frame: pd.DataFrame, lab: Lab, like: str) -> Section:
     """Prediction beside measurement, as a table, in words and class by class."""
-    rows = frame[(frame.data == FINE) & (frame.labels == "true") & (frame.like == like)]
+    rows = frame[(frame.data == FINE) & (frame.labels == "given") & (frame.like == like)]
     rows = with_theory(rows[rows.right.notna()], like)
     labels = next(task.dataset.labels for task in lab.tasks if task.dataset.name == FINE)
     methods = list(rows.method.unique())

@@ -164,7 +164,8 @@ class Run:
         path = self._path(key)
         if path.exists():
             return json.loads(path.read_bytes())
-        return self._known.get(json.dumps(as_text(key), sort_keys=True))
+        known = self._known.get(json.dumps(as_text(key), sort_keys=True))
+        return known and known | key  # which a CSV file may have changed: 8 to 8.0
 
     def add(self, key: Cell, outcome: Cell) -> Cell:
         """Keep a finished cell."""

@@ -150,7 +150,7 @@ def test_identical_pixels_under_two_names_are_no_difference(folder):
         seeds=(0, 1, 2),
     )
     frame = pd.read_csv(transfer.run(config) / "results.csv")
-    frame = frame[frame.labels == "true"]
+    frame = frame[frame.labels == "given"]
     for method, rows in frame.groupby("method"):
         ours = rows[rows.like == "pillow"]
         found = statistics.compare(rows[rows.like == "pillow12"], ours)
@@ -188,7 +188,7 @@ def test_shuffled_labels_land_at_chance(folder):
     frame = pd.read_csv(place / "results.csv")
     control = frame[frame.labels == "shuffled"]
     assert len(control) == 1
-    assert frame[frame.labels == "true"].top1.min() == 1
+    assert frame[frame.labels == "given"].top1.min() == 1
     assert "trained on shuffled labels" in (place / "summary.md").read_text()
 
 
@@ -350,7 +350,7 @@ def test_transfer_end_to_end(folder, mode):
     place = transfer.run(config)
     frame = pd.read_csv(place / "results.csv")
     assert len(frame) == 2 * 2 * 2 + 1
-    true = frame[frame.labels == "true"]
+    true = frame[frame.labels == "given"]
     assert true.test_size.tolist() == [8, 12] * 4
     assert (true.epochs == 3).all()
     assert true.lr.nunique() == 1
@@ -419,7 +419,7 @@ def test_quickstart_end_to_end():
     place = quickstart.run(dataclasses.replace(config, precision="float32"))
     frame = pd.read_csv(place / "results.csv")
     assert len(frame) == 2 * (2 * 2 + 1)
-    fine = frame[(frame.data == "gratings") & (frame.labels == "true")]
+    fine = frame[(frame.data == "gratings") & (frame.labels == "given")]
     theory = quickstart.with_theory(findings.to_frame(fine.to_dict("records")), "pillow")
     theory = theory.set_index(["method", "size"])
     assert theory.predicted.loc[("nearest", 48)] == pytest.approx(3 / 6)

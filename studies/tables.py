@@ -1,0 +1,82 @@
+"""`python -m studies tables`: every table of README, from the committed CSV files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from studies import findings, methods
+from studies.page import markdown_table, replace_block
+from studies.providers import OURS
+from studies.run import write_atomically
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+
+PIXELS = {
+    "pillow": ("uint8, five filters", "Pillow 13"),
+    "torch": ("uint8, three filters", "F.interpolate, antialias"),
+    "torch float32": ("float32, three filters", "F.interpolate, antialias"),
+    "opencv": ("uint8, six methods", "OpenCV 5.0"),
+    "skimage float32": ("float32, two methods", "scikit-image 0.26"),
+    "evaluation, tensor": ("ImageClassification, 390x470", "torchvision v2, tensors"),
+    "evaluation, PIL": ("ImageClassification, 390x470", "torchvision v2, PIL"),
+    "training, tensor": ("RandomResizedCrop, 390x470", "torchvision v2, tensors"),
+    "training, PIL": ("RandomResizedCrop, 390x470", "torchvision v2, PIL"),
+    "batch of 32": ("32 images at once, three sizes", "one by one"),
+}
+"""What is resized in a comparison of the study ``speed``, and whose time it is compared with."""
+
+
+def read_results(name: str) -> pd.DataFrame:
+    """A committed table of cells, as a study had it in memory."""
+    cells = pd.read_csv(RESULTS / f"{name}.csv", low_memory=False)
+    return findings.to_frame(cells.drop(columns="cost_ms", errors="ignore").to_dict("records"))
+
+
+def speed() -> str:
+    """Geometric mean and least ratio of times in one thread, per comparison and kind of image."""
+    frame = pd.read_csv(RESULTS / "speed-cpu.csv")
+    ours = frame[frame.provider.str.startswith(OURS) & (frame.pinned == 1)]
+    rows = []
+    for (comparison, provider), at in ours.groupby(["comparison", "provider"], sort=False):
+        if comparison in PIXELS:
+            pixels, against = PIXELS[comparison]
+            mean, least = np.exp(np.log(at.ratio).mean()), at.ratio.min()
+            image = provider.removeprefix(f"{OURS}, ")
+            rows.append((pixels, against, image, f"{mean:.2f}", f"{least:.2f}"))
+    return markdown_table(
+        pd.DataFrame(rows, columns=["pixels", "against", "image", "mean", "least"])
+    )
+
+
+def methods_dtd10() -> str:
+    """Top-1 per method and size on ten textures, and what differs from the original pixels."""
+    frame = read_results("methods-dtd10")
+    ((_, rows),) = findings.groups(frame)
+    sentences = [*methods.describe_originals(rows), *methods.describe_against_original(rows)]
+    listed = "\n".join(f"- {sentence}" for sentence in sentences)
+    return f"{markdown_table(findings.size_table(rows))}\n\n{listed}"
+
+
+BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
+    "speed": ("README.md", speed),
+    "methods-dtd10": ("README.md", methods_dtd10),
+}
+"""The generated blocks of Markdown files: the file, and what makes the block."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Write the tables of README anew, from studies/results/*.csv."""
+
+
+def run(config: Config) -> None:
+    """Replace every generated block in its file."""
+    for name, (file, make) in BLOCKS.items():
+        path = ROOT / file
+        text = path.read_text(encoding="utf-8")
+        write_atomically(path, replace_block(text, name, make()))
+        print(f"{file}: {name}")
