@@ -7,7 +7,17 @@ from typing import Annotated
 
 import tyro
 
-from studies import gpu, methods, pretrain, quickstart, skew, speed, tables, transfer
+from studies import (
+    gpu,
+    methods,
+    pretrain,
+    quickstart,
+    reproduce,
+    skew,
+    speed,
+    tables,
+    transfer,
+)
 from studies.run import CellsFailedError
 
 STUDIES = {
@@ -15,6 +25,7 @@ STUDIES = {
     "transfer": (transfer.Config, transfer.run),
     "methods": (methods.Config, methods.run),
     "skew": (skew.Config, skew.run),
+    "reproduce": (reproduce.Config, reproduce.run),
     "speed": (speed.Config, speed.run),
     "gpu": (gpu.Config, gpu.run),
     "pretrain": (pretrain.Config, pretrain.run),

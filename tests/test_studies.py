@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,17 @@ import torchvision
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from studies import findings, lab, methods, pretrain, quickstart, skew, statistics, transfer
+from studies import (
+    findings,
+    lab,
+    methods,
+    pretrain,
+    quickstart,
+    reproduce,
+    skew,
+    statistics,
+    transfer,
+)
 from studies.__main__ import STUDIES, main
 from studies.data import Dataset, held_out_by_rule, read
 from studies.duplicates import find_duplicates
@@ -372,6 +383,30 @@ def test_the_same_seed_gives_the_same_table(folder, tmp_path):
     pd.testing.assert_frame_equal(first, again)
 
 
+@pytest.mark.parametrize("mode", ["linear", "finetune"])
+def test_a_row_is_reproduced(folder, mode, capsys):
+    epochs = None if mode == "linear" else 3
+    table = transfer.run(small_transfer(folder, mode=mode, epochs=epochs)) / "results.csv"
+    config = reproduce.Config(table=table, row=1)
+    assert reproduce.run(config)
+    words = capsys.readouterr().out
+    assert "0 of 8 images are right in one and wrong in the other" in words
+    frame = pd.read_csv(table)
+    frame.loc[1, ["right", "torch"]] = "8:00", "2.0"
+    frame.to_csv(table, index=False)
+    assert not reproduce.run(config)
+    words = capsys.readouterr().out
+    assert f"{int(8 * frame.top1[1])} of 8 images are right in one" in words
+    assert f"torch then 2.0, now {metadata.version('torch')}" in words
+    with pytest.raises(ValueError, match="row: expected 0 to 2, got 3"):
+        reproduce.run(dataclasses.replace(config, row=3))
+    (folder / "train" / "dark" / "0.png").unlink()
+    with pytest.raises(ValueError, match="data: expected those of the row"):
+        reproduce.run(config)
+    with pytest.raises(ValueError, match=r"table: cannot read absent.csv"):
+        reproduce.run(dataclasses.replace(config, table=Path("absent.csv")))
+
+
 def test_dry_run_measures_nothing(folder, capsys, monkeypatch):
     monkeypatch.setattr(lab.Lab, "measure", lambda *_: pytest.fail("measured"))
     transfer.run(small_transfer(folder, dry_run=True))
@@ -527,10 +562,11 @@ def test_the_command_line_runs_each_study(monkeypatch):
     for name, (config, _) in list(STUDIES.items()):
         called = []
         monkeypatch.setitem(STUDIES, name, (config, called.append))
-        needed = (
-            ["--data", "d", "--weights", "w"] if name in ("methods", "transfer", "skew") else []
-        )
-        main([name, *needed])
+        needed = {
+            **{key: ["--data", "d", "--weights", "w"] for key in ("methods", "transfer", "skew")},
+            "reproduce": ["table.csv", "--row", "0"],
+        }
+        main([name, *needed.get(name, [])])
         assert isinstance(called[0], config)
 
 
