@@ -25,7 +25,11 @@ def to_frame(cells: list[Cell]) -> pd.DataFrame:
         if name not in frame:
             frame[name] = None
     frame = frame.astype(
-        {name: "Int64" for name in ("stages", "size", "test_size") if name in frame}
+        {
+            name: "Int64"
+            for name in ("stages", "size", "test_size", "via", "test_via")
+            if name in frame
+        }
     )
     if "cost_forward_per_s" in frame:
         frame["cost_ms"] = 1000 / frame.cost_forward_per_s + 1000 / frame.cost_resize_per_s
@@ -158,7 +162,7 @@ def describe_gap(rows: pd.DataFrame) -> list[str]:
     """Accuracy on the training images less that on the others, over sizes."""
     rows = like_for_like(rows)
     rows = rows[rows["size"].notna()]
-    if rows.empty:
+    if rows.empty or "train_top1" not in rows:
         return []
     gap = 100 * (rows.train_top1 - rows.top1).groupby(rows["size"]).mean()
     listed = ", ".join(f"{size} px {value:.1f}" for size, value in gap.items())

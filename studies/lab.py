@@ -19,7 +19,7 @@ from studies import costs
 from studies.data import Dataset, SplitRule, read
 from studies.models import Backbone, open_backbone
 from studies.outcomes import pack
-from studies.pixels import Pixels, Views
+from studies.pixels import ORIGINAL, Pixels, Views
 from studies.run import ROOT, Cell, Run, environment, processor
 from studies.train import Classifier, Precision, Recipe, outputs, train
 
@@ -29,7 +29,9 @@ BATCH = 64
 HEAD_C = 0.01
 """Inverse strength of the linear head's L2 penalty, on standardised features."""
 
-Mode = Literal["finetune", "linear", "scratch"]
+Mode = Literal["finetune", "linear", "scratch", "none"]
+FROZEN = ("linear", "none")
+"""Modes in which the network's own weights stay, so that cells share its features."""
 Tick = Callable[[float], None]
 
 
@@ -171,6 +173,8 @@ class Lab:
             "test_method": served.method,
             "test_like": served.like,
             "test_size": served.size,
+            "via": shown.via,
+            "test_via": served.via,
             **training,
             "head_c": HEAD_C if mode == "linear" else None,
             "precision": self.precision(task, mode),
@@ -184,7 +188,7 @@ class Lab:
         """The precision to run a network in: as asked for, or the faster one, measured once."""
         if self.settings.precision != "auto":
             return self.settings.precision
-        key = {"training": mode != "linear"}
+        key = {"training": mode not in FROZEN}
         return self._cost(
             "precision",
             self._machine(task) | key,
@@ -255,7 +259,7 @@ class Lab:
                 return count / 10  # whole images, one by one
             cost = self.cost_of_network(task, shown.size, key["precision"])
             own = count / self.cost_of_pixels(task.dataset, shown)["cost_resize_per_s"]
-            if key["mode"] == "linear":
+            if key["mode"] in FROZEN:
                 work = count / cost["cost_forward_per_s"] + own
             else:
                 train_at, _ = task.dataset.split(key["split"], key["seed"])
@@ -266,7 +270,7 @@ class Lab:
 
     def _work(self, key: Cell) -> list:
         """What cells that share their slowest part have in common."""
-        apart = ("seed", "split", "labels") if key["mode"] == "linear" else ()
+        apart = ("seed", "split", "labels") if key["mode"] in FROZEN else ()
         return [
             value
             for name, value in key.items()
@@ -285,6 +289,8 @@ class Lab:
         task = self.task(key)
         dataset = task.dataset
         train_at, val_at = dataset.split(key["split"], key["seed"])
+        if key["mode"] == "none":
+            return self._drift(task, key, val_at, tick)
         labels = dataset.labels.copy()
         if key["labels"] == "shuffled":
             labels[train_at] = np.random.default_rng(key["seed"]).permutation(labels[train_at])
@@ -305,6 +311,32 @@ class Lab:
             "chance": float(np.bincount(dataset.labels[val_at]).max() / len(val_at)),
             "val": pack(held_out),
             "right": pack(right),
+            "data_from": task.data_from,
+            "weights_from": task.weights_from,
+        }
+
+    def _drift(self, task: Task, key: Cell, val_at: np.ndarray, tick: Tick) -> Cell:
+        """How far a whole classifier's answers are from those at the original resolution."""
+        dataset, classifier = task.dataset, task.backbone.classifier
+        original = Pixels(ORIGINAL, None, key["like"])
+        logits = []
+        for pixels in (original, pixels_of(key)[0]):
+            features = self.features(task, pixels, key["precision"], tick)[val_at]
+            with torch.inference_mode():
+                here = torch.from_numpy(features).to(self.settings.device)
+                logits.append(classifier(here).double().log_softmax(1).cpu())
+        agrees = (logits[0].argmax(1) == logits[1].argmax(1)).numpy()
+        divergence = (logits[0].exp() * (logits[0] - logits[1])).sum(1).mean()
+        outcome = {"n": len(val_at), "agreement": float(agrees.mean()), "kl": float(divergence)}
+        if logits[1].shape[1] == len(dataset.classes):
+            # The classes of folders are in alphabetical order, as are those of CIFAR-10.
+            right = logits[1].argmax(1).numpy() == dataset.labels[val_at]
+            outcome |= {"top1": float(right.mean()), "hits": pack(right)}
+        held_out = np.zeros(len(dataset.labels), dtype=bool)
+        held_out[val_at] = True
+        return outcome | {
+            "val": pack(held_out),
+            "right": pack(agrees),
             "data_from": task.data_from,
             "weights_from": task.weights_from,
         }
@@ -387,8 +419,10 @@ class Kept(dict[Hashable, np.ndarray]):
 
 def pixels_of(key: Cell) -> tuple[Pixels, Pixels]:
     """The pixels that a cell trains on, and those that it validates on."""
-    shown = Pixels(key["method"], key["size"], key["like"])
-    return shown, Pixels(key["test_method"], key["test_size"], key["test_like"])
+    return (
+        Pixels(key["method"], key["size"], key["like"], key.get("via")),
+        Pixels(key["test_method"], key["test_size"], key["test_like"], key.get("test_via")),
+    )
 
 
 def fit_head(features: np.ndarray, labels: np.ndarray, c: float) -> Pipeline:

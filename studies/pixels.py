@@ -36,6 +36,7 @@ class Pixels:
             reduces the image by 2, 4 or 8, where at least ``size`` pixels remain).
         size: side of the result in pixels; ``None`` for ``"original"`` and ``"whole"``.
         like: the library whose pixels to reproduce.
+        via: side in pixels to resize to first, by the same method: a source of that resolution.
 
     Raises:
         ValueError: an unknown method, flag or profile, or a method that the profile does not have.
@@ -44,6 +45,7 @@ class Pixels:
     method: str
     size: int | None
     like: str = "pillow"
+    via: int | None = None
 
     def __post_init__(self) -> None:
         if self.method in (ORIGINAL, WHOLE):
@@ -66,9 +68,10 @@ class Pixels:
         """The image at a position as ``[3, H, W]``, before it is cropped and resized."""
         flags = self.method.split(":")[1:]
         if "reduced" in flags:
+            side = self.via or self.size
             if not (isinstance(images, Images) and images.paths):
                 raise ValueError(f"methods: {self.method!r} must have image files to decode")
-            return read_image(images.paths[i], reduce_to=self.size)
+            return read_image(images.paths[i], reduce_to=side)
         return images[i]
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -80,7 +83,9 @@ class Pixels:
             return image
         if "float" in self.method.split(":"):
             image = image.float()
-        return self.resizer()(image, (self.size, self.size))
+        for side in (self.via, self.size):
+            image = image if side is None else self.resizer()(image, (side, side))
+        return image
 
 
 def central_square(image: Tensor) -> Tensor:

@@ -90,9 +90,14 @@ def settings_of(config: Any) -> Cell:
 
 
 def as_text(key: Cell) -> dict[str, str]:
-    """A key as text, in which ``8`` is ``8.0``, as pandas writes it, and ``None`` is nothing."""
+    """A key as text, in which ``8`` is ``8.0``, as pandas writes it.
+
+    Fields that are empty are left out, so that a new one does not change older cells.
+    """
     return {
-        name: "" if value is None else str(value).removesuffix(".0") for name, value in key.items()
+        name: str(value).removesuffix(".0")
+        for name, value in key.items()
+        if value is not None and value != ""
     }
 
 
@@ -100,17 +105,18 @@ def read_cells(table: Path, fields: Sequence[str]) -> dict[str, Cell]:
     """The finished cells in a CSV file, by their keys as text.
 
     Raises:
-        ValueError: a file that cannot be read, or without a column for every field.
+        ValueError: a file that cannot be read, or without any such column.
     """
     try:
         texts = pd.read_csv(table, dtype=str, keep_default_na=False)
         values = pd.read_csv(table)
     except (OSError, ValueError) as error:
         raise ValueError(f"known: cannot read {table} as a table: {error}") from error
-    if missing := [name for name in fields if name not in texts]:
-        raise ValueError(f"known: {table} must have a column for each of {missing}")
+    fields = [name for name in fields if name in texts]
+    if not fields:
+        raise ValueError(f"known: {table} must be a table of this study, has {list(texts)}")
     cells = values.astype(object).where(values.notna(), None).to_dict("records")
-    keys = texts[list(fields)].to_dict("records")
+    keys = texts[fields].to_dict("records")
     return {
         json.dumps(as_text(key), sort_keys=True): cell
         for key, cell in zip(keys, cells, strict=True)

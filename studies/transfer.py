@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from studies import curves, findings, statistics
 from studies.data import Dataset, SplitRule
-from studies.lab import METHODS, Lab, Mode, Settings, check_distinct, check_sizes
+from studies.lab import METHODS, Lab, Settings, check_distinct, check_sizes
 from studies.page import Section
 from studies.pixels import ORIGINAL, WHOLE, Augment, Pixels
 from studies.publish import publish
@@ -31,7 +32,7 @@ TITLES = {
 class Config(Settings):
     """Fine-tune pretrained networks at input sizes and methods; accuracy beside cost."""
 
-    mode: Mode = "finetune"
+    mode: Literal["finetune", "linear", "scratch"] = "finetune"
     """finetune trains all weights, linear a head on frozen features, scratch random weights."""
     sizes: tuple[int, ...] = (64, 128, 224)
     """Sides in pixels of the square that is trained on."""

@@ -102,9 +102,20 @@ def test_rows_of_a_table_count_as_finished_cells(tmp_path):
     assert len(Run("demo", keys, out=tmp_path / "elsewhere").todo()) == 2
 
 
+def test_a_new_field_that_is_empty_leaves_older_cells_found(tmp_path):
+    cells = Run("demo", [{"i": 1}]).finish(ten_times)
+    pd.DataFrame(cells).to_csv("table.csv", index=False)
+    longer = [{"i": 1, "via": None}]
+    assert not Run("demo", longer).todo()
+    assert not Run("demo", longer, out=tmp_path / "other", known=[Path("table.csv")]).todo()
+    assert Run("demo", [{"i": 1, "via": 8}]).todo()
+
+
 def test_tables_that_are_none():
-    Path("prose.csv").write_text("size\n8\n")
-    with pytest.raises(ValueError, match=r"known: prose.csv must have a column for each of \['i'"):
+    Path("prose.csv").write_text("words\nmany\n")
+    with pytest.raises(
+        ValueError, match=r"known: prose.csv must be a table of this study, has \['w"
+    ):
         Run("demo", KEYS, known=[Path("prose.csv")])
     with pytest.raises(ValueError, match=r"known: cannot read absent.csv"):
         Run("demo", KEYS, known=[Path("absent.csv")])

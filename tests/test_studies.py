@@ -27,6 +27,7 @@ from studies import (
 from studies.__main__ import STUDIES, main
 from studies.data import Dataset, held_out_by_rule, read
 from studies.duplicates import find_duplicates
+from studies.networks import CifarResNet
 from studies.outcomes import unpack
 from studies.pixels import MEAN, ORIGINAL, STD, WHOLE, Pixels, Views
 from studies.run import CellsFailedError
@@ -351,6 +352,58 @@ def test_methods_end_to_end(folder, capsys, monkeypatch):
     monkeypatch.setattr(lab.Lab, "measure", lambda *_: pytest.fail("measured again"))
     assert methods.run(dataclasses.replace(config, data=(f"{folder}/.",))) == place
     assert (place / "results.csv").read_text() == first
+
+
+def test_sources_of_low_resolution_are_enlarged_again():
+    image = torch.randint(0, 256, (3, 30, 41), dtype=torch.uint8)
+    pixels = Pixels("bicubic", 24, "torch", via=9)
+    small = Pixels("bicubic", 9, "torch")(image)
+    assert torch.equal(pixels(image), Pixels("bicubic", 24, "torch")(small))
+
+
+def test_methods_after_a_round_trip(folder):
+    place = methods.run(small_methods(folder, up_to=24))
+    frame = pd.read_csv(place / "results.csv")
+    assert frame.via.fillna(0).tolist() == [0, 0, 8, 8, 8, 16, 16, 16]
+    assert (frame["size"].dropna() == 24).all()
+    words = (place / "summary.md").read_text()
+    assert "Each size was enlarged to 24 px again" in words
+    assert "| method" in words
+    assert "8 px |" in words
+
+
+def test_drift_of_a_whole_classifier(folder, tmp_path):
+    """A CIFAR network of two classes: its own answers are its oracle."""
+    torch.manual_seed(0)
+    network = CifarResNet(1, 2).eval()
+    for layer in network.modules():  # noise alone would leave all answers the same
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_var.fill_(0.05)
+    save_file(network.state_dict(), tmp_path / "two.safetensors")
+    config = small_methods(folder, mode="none", weights=(str(tmp_path / "two.safetensors"),))
+    frame = pd.read_csv(methods.run(config) / "results.csv").set_index(["method", "size"])
+    data = read(str(folder))
+    val = np.flatnonzero(data.held_out)
+
+    def logits(pixels):
+        views = Views(data.images, data.labels, val, pixels)
+        how = {"precision": "float32", "device": "cpu", "workers": 0, "batch": 1}
+        return torch.from_numpy(outputs(network, views, **how)).double().log_softmax(1)
+
+    original = logits(Pixels(ORIGINAL, None))
+    for method, size in (("nearest", 8), ("lanczos3", 16)):
+        here = logits(Pixels(method, size))
+        row = frame.loc[(method, size)]
+        agrees = (here.argmax(1) == original.argmax(1)).double().mean().item()
+        assert row.agreement == pytest.approx(agrees)
+        kl = torch.nn.functional.kl_div(here, original, log_target=True, reduction="batchmean")
+        assert row.kl == pytest.approx(kl.item(), rel=1e-3)
+        right = (here.argmax(1).numpy() == data.labels[val]).mean()
+        assert row.top1 == pytest.approx(right)
+    assert frame.loc["original"].agreement.item() == 1
+    assert frame.loc["original"].kl.item() == 0
+    with pytest.raises(ValueError, match="mode: none needs the classifier of cifar_resnet20"):
+        methods.run(small_methods(folder, mode="none", stages=(2,)))
 
 
 @pytest.mark.parametrize("mode", ["finetune", "scratch"])
