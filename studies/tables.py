@@ -1,4 +1,4 @@
-"""`python -m studies tables`: every table of README, from the committed CSV files."""
+"""`python -m studies tables`: the tables of README and RESULTS.md, from the committed CSV files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from studies import findings, methods
+from studies import findings, methods, statistics
 from studies.page import markdown_table, replace_block
 from studies.providers import OURS
 from studies.run import write_atomically
@@ -61,16 +61,33 @@ def methods_dtd10() -> str:
     return f"{markdown_table(findings.size_table(rows))}\n\n{listed}"
 
 
+def linear_resnet18() -> str:
+    """Top-1 by bilinear per data set and size; a star is worse than at the largest size."""
+    frame = read_results("transfer-linear-resnet18")
+    table = []
+    for (data,), rows in frame[frame.labels == "given"].groupby(["data"], sort=False):
+        rows = rows[rows.method == findings.REFERENCE]
+        worse = findings.sizes_of_each_method(rows)
+        worse = set(worse["size"][worse.verdict == statistics.WORSE])
+        line = {"top-1 in %": data}
+        for cell in statistics.accuracies(rows, findings.CELL).itertuples():
+            text = findings.with_interval(cell.top1, cell.low, cell.high)
+            line[f"{cell.size} px"] = text + (" *" if cell.size in worse else "")
+        table.append(line)
+    return markdown_table(pd.DataFrame(table))
+
+
 BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "speed": ("README.md", speed),
     "methods-dtd10": ("README.md", methods_dtd10),
+    "linear-resnet18": ("studies/RESULTS.md", linear_resnet18),
 }
 """The generated blocks of Markdown files: the file, and what makes the block."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Write the tables of README anew, from studies/results/*.csv."""
+    """Write the tables of README and RESULTS.md anew, from studies/results/*.csv."""
 
 
 def run(config: Config) -> None:
