@@ -231,7 +231,8 @@ def _markdown(
 ) -> str:
     """The summary as text; ``pictures`` are the names of each section's PNG files."""
     ran = [f"{name}: {value}" for name, value in describe_run(frame).items()]
-    parts = [f"# {escape_markdown(title)}", _markdown_section(Section(FOUND, intro))]
+    parts = [f"# {escape_markdown(title)}"]
+    parts += [_markdown_section(Section(FOUND, intro))] if intro else []
     parts += [_markdown_section(*part) for part in zip(sections, pictures, strict=True)]
     parts += [_markdown_section(Section(SURE, sure))] if sure else []
     parts.append(_markdown_section(Section(RUN, ran)))

@@ -25,10 +25,11 @@ BATCH = 2**18  # indices drawn at once: a few MB, which the processor's cache ho
 BETTER, WORSE, UNSETTLED = "better", "worse", "not settled"
 HOW_SURE = (
     "Differences are between two settings on the same images and the same seeds.",
-    "Intervals are of 95 %, each for itself. With several seeds they are the wider, on each side, "
-    "of a bootstrap over images and seeds (Owen 2007) and of a t interval from the variances "
-    "between images and between seeds (Cameron, Gelbach & Miller 2011; Satterthwaite 1946), as few "
-    "seeds make a bootstrap too narrow.",
+    "Intervals are of 95 %, each for itself. Those of a difference are, with several seeds, the "
+    "wider on each side of a bootstrap over images and seeds (Owen 2007) and of a t interval from "
+    "the variances between images and between seeds (Cameron, Gelbach & Miller 2011; Satterthwaite "
+    "1946), as few seeds make a bootstrap too narrow. Those of a single top-1 are the wider of "
+    "that bootstrap and of Wilson's (1927).",
     "The p values are from that t statistic; with one seed, from McNemar's exact test, which "
     "speaks for the two networks that were trained, not for the next two.",
     "How much seeds vary is learnt from all comparisons of a family together, as three seeds say "

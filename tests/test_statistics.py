@@ -294,6 +294,13 @@ def test_one_seed_has_wilsons_interval():
         assert found == pytest.approx((right / n, *expected), abs=5e-5)
 
 
+def test_intervals_hold_their_top1_in_spite_of_rounding():
+    for n in range(2, 200):
+        for share in (0, 1):
+            top1, low, high = interval(make_rows(np.full((1, n), float(share))))
+            assert low <= top1 <= high
+
+
 @pytest.mark.parametrize("share", [0, 1])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_intervals_at_the_ends_have_a_width(rng, seeds, share):
