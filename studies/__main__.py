@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from studies import gpu, methods, pretrain, quickstart, skew, speed, tables, transfer
+from studies import fidelity, gpu, methods, pretrain, quickstart, skew, speed, tables, transfer
 from studies.run import CellsFailedError
 
 STUDIES = {
@@ -16,6 +16,7 @@ STUDIES = {
     "methods": (methods.Config, methods.run),
     "skew": (skew.Config, skew.run),
     "speed": (speed.Config, speed.run),
+    "fidelity": (fidelity.Config, fidelity.run),
     "gpu": (gpu.Config, gpu.run),
     "pretrain": (pretrain.Config, pretrain.run),
     "tables": (tables.Config, tables.run),
