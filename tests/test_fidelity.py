@@ -488,7 +488,7 @@ def test_a_method_that_fails_is_told_and_left_out(folders, monkeypatch):
     place = next(Path("runs").glob("fidelity-*"))
     frame = pd.read_csv(place / "results.csv")
     assert len(frame) % 2 == 1
-    table = re.findall(r"^\| *(\w+) \| (\S+) ", (place / "summary.md").read_text(), re.MULTILINE)
+    table = re.findall(r"^\| (\w+) +\| (\S+) ", (place / "summary.md").read_text(), re.MULTILINE)
     assert ("tf", "nearest") in table
     assert ("tf", "bicubic") not in table
 
