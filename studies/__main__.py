@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from studies import (
+    fidelity,
     gpu,
     methods,
     pretrain,
@@ -27,6 +28,7 @@ STUDIES = {
     "skew": (skew.Config, skew.run),
     "reproduce": (reproduce.Config, reproduce.run),
     "speed": (speed.Config, speed.run),
+    "fidelity": (fidelity.Config, fidelity.run),
     "gpu": (gpu.Config, gpu.run),
     "pretrain": (pretrain.Config, pretrain.run),
     "tables": (tables.Config, tables.run),
