@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from studies import findings, statistics
 from studies.pixels import ORIGINAL
@@ -26,7 +27,7 @@ def draw_lines(axes: Axes, rows: pd.DataFrame, title: str) -> None:
         axes.errorbar(x, y, error, **style(i), lw=1.4, elinewidth=0.8, capsize=2, label=label)
     ticks = sorted(cells["size"].unique())
     axes.set_xscale("log")
-    axes.set_xticks([float(tick) for tick in ticks], [str(tick) for tick in ticks])
+    axes.set_xticks([float(tick) for tick in ticks], [str(int(tick)) for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("side of the square that the network sees (px)")
     axes.set_ylabel("top-1 (%)")
@@ -38,20 +39,27 @@ def draw_lines(axes: Axes, rows: pd.DataFrame, title: str) -> None:
 def draw_pareto(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     """Top-1 over the time that an image takes; the cells that none beats in both are joined."""
     by = [*findings.CELL, "cost_ms"]
-    summary = statistics.accuracies(rows[rows["size"].notna()], by).sort_values("cost_ms")
+    summary = statistics.accuracies(rows[rows["size"].notna()], by)
+    summary = summary.sort_values(["cost_ms", "top1"], ascending=[True, False])
     for i, (method, at) in enumerate(summary.groupby("method", sort=False)):
         axes.plot(at.cost_ms, 100 * at.top1, ls="", **style(i), label=method)
     front = summary[summary.top1 > summary.top1.cummax().shift(fill_value=-1)]
     axes.plot(front.cost_ms, 100 * front.top1, color="0.6", lw=1, zorder=0)
-    for row in front.itertuples():
+    # One label a size, at the best of it: methods of one size cost nearly the same.
+    for row in front.drop_duplicates("test_size", keep="last").itertuples():
         axes.annotate(
             f"{row.test_size} px",
             (row.cost_ms, 100 * row.top1),
             textcoords="offset points",
-            xytext=(4, -9),
+            xytext=(-3, 3),  # no cell stands to the upper left, as it would beat this one
+            ha="right",
             fontsize=8,
         )
     axes.set_xscale("log")
+    axes.margins(x=0.1)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     axes.set_xlabel("resizing and forward pass, ms per image")
     axes.set_ylabel("top-1 (%)")
     axes.set_title(title, parse_math=False)

@@ -155,7 +155,7 @@ def recommend(rows: pd.DataFrame) -> list[str]:
     by = [name for name in ("method", "like", "size") if rows[name].nunique() > 1]
     if "cost_ms" not in rows or not by or rows.cost_ms.isna().all():
         return []
-    return [statistics.cheapest_not_worse(rows, "cost_ms", by).sentence]
+    return [statistics.cheapest_not_worse(rows, "cost_ms", by, "ms per image").sentence]
 
 
 def describe_gap(rows: pd.DataFrame) -> list[str]:

@@ -363,10 +363,14 @@ class Recommendation:
     sentence: str
 
 
-def cheapest_not_worse(frame: pd.DataFrame, cost_column: str, by: Sequence[str]) -> Recommendation:
+def cheapest_not_worse(
+    frame: pd.DataFrame, cost_column: str, by: Sequence[str], unit: str
+) -> Recommendation:
     """Recommend the cheapest cell whose top-1 is not significantly worse than the best's.
 
     Of cells that are as good, or as cheap, the one that is better on the other count is taken.
+    The p values are not corrected here: to correct them makes it easier to call cells equal, and
+    little data would then recommend what is cheap and bad.
     The best was picked on the same images, which flatters it: the choice errs towards dearer cells.
 
     Args:
@@ -374,6 +378,7 @@ def cheapest_not_worse(frame: pd.DataFrame, cost_column: str, by: Sequence[str])
         cost_column: larger is dearer, above 0; a cell's cost is the median of its rows'.
             Cells without one can be the best, but are not recommended.
         by: the columns that tell a cell from the others, other than the seed.
+        unit: what costs are in, as the sentence names it: "ms per image".
 
     Raises:
         ValueError: a cost that is not above 0, or none among the cells that are good enough.
@@ -386,30 +391,39 @@ def cheapest_not_worse(frame: pd.DataFrame, cost_column: str, by: Sequence[str])
     best = table.sort_values(["top1", cost_column], ascending=[False, True], kind="stable").iloc[0]
     differences = against(frame, cells[best.name], by)
     differences.index = table.index.drop(best.name)  # both are in the order of the cells
-    fit = table.drop(differences.index[differences.verdict == WORSE]).dropna(subset=cost_column)
+    lost = (differences.p_value < LEVEL) & (differences.points < 0)
+    fit = table.drop(differences.index[lost]).dropna(subset=cost_column)
     if fit.empty:
         raise ValueError(f"{cost_column}: none of the cells that are good enough has a cost")
     chosen = fit.sort_values([cost_column, "top1"], ascending=[True, False], kind="stable").iloc[0]
     ratio = float(best[cost_column] / chosen[cost_column])
-    cost = f"{cost_column} {chosen[cost_column]:.4g}"
     said = f"{100 * chosen.top1:.1f} % ({100 * chosen.low:.1f} to {100 * chosen.high:.1f})"
-    take = f"Take {name(by, chosen[list(by)])}: top-1 {said}, {cost}. "
+    take = (
+        f"Take {name(by, chosen[list(by)])}: top-1 {said} at {_price(chosen[cost_column], unit)}. "
+    )
     if chosen.name == best.name:
-        worse = f"{(differences.verdict == WORSE).sum()} of {len(differences)} others"
-        why = f"It is the best; {worse} are significantly worse, among them all that cost less."
+        worse = f"{lost.sum()} of {len(differences)} others"
+        why = f"It is the best; {worse} are worse (p < {LEVEL}), among them all that cost less."
     else:
-        why = _trade(name(by, best[list(by)]), best.top1, ratio, differences.loc[chosen.name])
+        price = "a cost that is not known"
+        if not np.isnan(ratio):
+            price = f"{_price(best[cost_column], unit)}, {ratio:.3g} times as much"
+        why = _trade(name(by, best[list(by)]), best.top1, price, differences.loc[chosen.name])
     return Recommendation(chosen, best, ratio, take + why)
 
 
-def _trade(best: str, top1: float, ratio: float, difference: pd.Series) -> str:
+def _price(cost: float, unit: str) -> str:
+    """A cost in two digits and its unit: ``"1.3 ms per image"``."""
+    return f"{float(f'{cost:.2g}'):g} {unit}"
+
+
+def _trade(best: str, top1: float, price: str, difference: pd.Series) -> str:
     """Say what the best has over the chosen cell, and how far that is known."""
-    price = "a cost that is not known" if np.isnan(ratio) else f"{ratio:.3g} times the cost"
     seeds = "1 seed" if difference.n_seeds == 1 else f"{difference.n_seeds} seeds"
     return (
         f"The best, {best}, has {100 * top1:.1f} % at {price}. The difference of "
         f"{difference.points:+.1f} points (95 % interval {difference.points_low:+.1f} to "
-        f"{difference.points_high:+.1f}, corrected p = {difference.p_holm:.2g}) is not settled "
+        f"{difference.points_high:+.1f}, p = {difference.p_value:.2g}) is not settled "
         f"with {difference.n_images} images and {seeds}. That does not make them equal: more "
         f"images could show a loss of {max(-difference.points_low, 0):.1f} points."
     )

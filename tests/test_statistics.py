@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
-from studies import statistics
+from studies import curves, statistics
 from studies.outcomes import Outcomes, pack, unpack
 from studies.statistics import compare, interval
 
@@ -378,20 +380,21 @@ def test_a_reference_without_a_common_seed_is_refused(rng):
 
 def recommend(frame, costs):
     by = ["method", "size"]
-    return statistics.cheapest_not_worse(frame.assign(cost=frame.method.map(costs)), "cost", by)
+    frame = frame.assign(cost=frame.method.map(costs))
+    return statistics.cheapest_not_worse(frame, "cost", by, "s per batch")
 
 
 def test_the_cheapest_cell_that_is_not_worse_is_recommended(rng):
     frame = family(rng, {("a", 8): 0.3, ("b", 16): 0.79, ("c", 32): 0.8, ("d", 64): 0.78})
-    found = recommend(frame, {"a": 1, "b": 2, "c": 5, "d": 3})
+    found = recommend(frame, {"a": 1, "b": 2.04, "c": 5.1, "d": 3})
     assert (found.chosen.method, found.best.method, found.ratio) == ("b", "c", 2.5)
     others = statistics.against(frame, frame[frame.method == "c"], ["method", "size"])
     difference = others.set_index("method").loc["b"]
     assert found.sentence.startswith("Take method b, size 16: top-1 ")
     for words in (
         f"top-1 {100 * found.chosen.top1:.1f} % ",
-        "cost 2. The best, method c, size 32, has ",
-        f"{100 * found.best.top1:.1f} % at 2.5 times the cost",
+        " at 2 s per batch. The best, method c, size 32, has ",
+        f"{100 * found.best.top1:.1f} % at 5.1 s per batch, 2.5 times as much",
         f"{difference.points:+.1f} points (95 % interval {difference.points_low:+.1f} to "
         f"{difference.points_high:+.1f}, corrected p = {difference.p_holm:.2g})",
         "not settled with 150 images and 3 seeds",
@@ -442,3 +445,33 @@ def test_a_control_at_chance_and_one_above_it(rng):
     assert below.at_chance
     with pytest.raises(ValueError, match="chance: expected a share such as 1 / classes, got 5"):
         statistics.at_chance(make_rows(values), 5)
+
+
+# Plots.
+
+
+def test_plots_have_plain_ticks_and_a_label_per_size_that_none_covers(rng):
+    shares = {
+        (method, size): 0.5 + 0.08 * i + 0.01 * j
+        for i, size in enumerate((32, 64, 96, 128, 224))
+        for j, method in enumerate(("nearest", "bilinear", "box"))
+    }
+    frame = family(rng, shares).assign(like="pillow", test_like="pillow")
+    frame = frame.assign(test_method=frame.method, test_size=frame["size"])
+    # A method that is a little dearer is a little better, so that all cells are on the front.
+    ranks = frame.method.map({"nearest": 0, "bilinear": 1, "box": 2})
+    frame["cost_ms"] = (frame["size"].astype(float) / 100) ** 2 * (1 + 0.01 * ranks)
+    figure = Figure((13, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    curves.draw_lines(left, frame.astype({"size": float}), "a")
+    curves.draw_pareto(right, frame, "b")
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    sizes = ["32", "64", "96", "128", "224"]
+    assert [label.get_text() for label in left.get_xticklabels()] == sizes
+    ticks = {label.get_text() for label in right.get_xticklabels()}
+    assert {"0.2", "0.5", "1", "2"} <= ticks
+    assert [label.get_text() for label in right.texts] == [f"{size} px" for size in sizes]
+    boxes = [label.get_window_extent(renderer) for label in right.texts]
+    assert not any(box.overlaps(other) for box, other in itertools.combinations(boxes, 2))
+    assert all(box.x0 > right.get_window_extent(renderer).x0 for box in boxes)

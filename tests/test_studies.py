@@ -618,6 +618,7 @@ def test_the_command_line_runs_each_study(monkeypatch):
         needed = {
             **{key: ["--data", "d", "--weights", "w"] for key in ("methods", "transfer", "skew")},
             "reproduce": ["table.csv", "--row", "0"],
+            "fidelity": ["--data", "folder"],
         }
         main([name, *needed.get(name, [])])
         assert isinstance(called[0], config)
