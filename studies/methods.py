@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from studies import curves, findings, statistics
+from studies import curves, findings, processes, statistics
 from studies.data import SplitRule
 from studies.lab import METHODS, Lab, Settings, check_distinct, check_sizes
 from studies.page import Section
@@ -104,13 +104,14 @@ def run(config: Config) -> Path:
         ValueError: settings, data or weights that cannot be used.
         CellsFailedError: cells that failed; the others are reported.
     """
+    processes.check_alone("methods")
     check_distinct(config, "sizes", "methods", "seeds")
     lab = Lab(config)
     check_sizes("sizes", config.sizes, lab.tasks)
     check_originals(lab)
     every = keys(config, lab)
     study = Run("methods", every, device=config.device, out=config.out, known=config.known)
-    cells = study.finish(lab.measure, lab.expected(every))
+    cells = study.finish(lab.measure, lab.expected(every), lab.spread())
     frame = findings.to_frame(lab.with_costs(cells))
     sections, intro = [], []
     for name, rows in findings.groups(frame):
