@@ -2,8 +2,9 @@
 
 import copy
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -15,13 +16,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from studies import costs
+from studies import cluster, costs, processes
 from studies.data import Dataset, SplitRule, read
 from studies.models import Backbone, open_backbone
 from studies.outcomes import pack
 from studies.pixels import ORIGINAL, Pixels, Views
-from studies.run import ROOT, Cell, Run, environment, processor
-from studies.train import Classifier, Precision, Recipe, outputs, train
+from studies.run import ROOT, Cell, Run, Spread, environment, processor
+from studies.train import Classifier, DivergedError, Precision, Recipe, outputs, train
 
 METHODS = ("nearest", "bilinear:no-antialias", "bilinear", "bicubic", "lanczos3", "box")
 BATCH = 64
@@ -67,6 +68,12 @@ class Settings:
     """Folder of finished cells and of reports."""
     known: tuple[Path, ...] = ()
     """results.csv files of earlier runs, whose rows count as finished cells."""
+    engine: Literal["local", "ray"] = "local"
+    """local measures cell by cell, here. ray spreads cells over a Ray cluster, whose nodes must
+    read data, weights and this checkout under the same paths. A cell takes one CPU, one for each of
+    its workers and, where the device is cuda, one GPU; memory counts for each cell at work."""
+    address: str | None = None
+    """HOST:PORT of the Ray cluster, or 'auto' for one on this machine. The default starts one."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,8 @@ class Lab:
     def __init__(
         self, settings: Settings, datasets: Sequence[Dataset] = (), *, trained: bool = True
     ) -> None:
-        self.settings = settings
+        self.settings, self._given, self._begin = settings, tuple(datasets), trained
+        check_engine(settings)
         if not datasets:
             check_distinct(settings, "data")
         check_distinct(settings, "weights")
@@ -279,10 +287,35 @@ class Lab:
 
     # Measuring.
 
+    def spread(self) -> Spread | None:
+        """What measures cells on a cluster, where ``settings.engine`` asks for one."""
+        if self.settings.engine == "local":
+            return None
+        alone = dataclasses.replace(self.settings, engine="local", address=None)
+        on_gpu = torch.device(alone.device).type == "cuda"
+
+        def spread(keys: list[Cell]) -> Iterator[tuple[Cell, Cell]]:
+            groups = defaultdict(list)
+            for key in keys:
+                groups[tuple(self._work(key))].append(key)
+            return cluster.spread(
+                partial(Lab, alone, self._given, trained=self._begin),
+                list(groups.values()),
+                device=alone.device,
+                address=self.settings.address,
+                cpus=1 + alone.workers,
+                gpus=int(on_gpu),
+            )
+
+        return spread
+
     def task(self, key: Cell) -> Task:
         """The task that a key is about."""
         wanted = key["data_digest"], key["weights_digest"], key["stages"]
-        return next(task for task in self.tasks if task.identity == wanted)
+        for task in self.tasks:
+            if task.identity == wanted:
+                return task
+        raise ValueError(f"data, weights: expected the digests {wanted[:2]}, found others here")
 
     def measure(self, key: Cell, tick: Callable[[float], None] = lambda share: None) -> Cell:
         """Train for a cell and validate; cells that differ in ``test_*`` only share a training."""
@@ -359,10 +392,12 @@ class Lab:
         recipe = Recipe(**{field.name: key[field.name] for field in dataclasses.fields(Recipe)})
         how = {"precision": key["precision"], "device": settings.device}
         how |= {"workers": settings.workers}
-        torch.manual_seed(key["seed"])
-        network = self.classifier(task, fresh=key["mode"] == "scratch")
-        views = Views(dataset.images, labels, train_at, shown, recipe.augment, key["seed"])
-        train(network, views, recipe, seed=key["seed"], tick=tick, **how)
+        processes.announce((key, train_at, labels))
+        with processes.all_or_none(DivergedError):
+            torch.manual_seed(key["seed"])
+            network = self.classifier(task, fresh=key["mode"] == "scratch")
+            views = Views(dataset.images, labels, train_at, shown, recipe.augment, key["seed"])
+            train(network, views, recipe, seed=key["seed"], tick=tick, **how)
         every = range(len(labels))
 
         def predict(pixels: Pixels) -> np.ndarray:
@@ -370,6 +405,12 @@ class Lab:
             return outputs(network, views, batch=BATCH, **how).argmax(1)
 
         return predict
+
+    def follow(self) -> None:
+        """Take part in the trainings that the first process of torchrun announces."""
+        for key, train_at, labels in processes.announced():
+            with suppress(DivergedError):  # the first process tells it
+                self._network(self.task(key), key, train_at, labels, lambda share: None)
 
     def features(
         self, task: Task, pixels: Pixels, precision: Precision, tick: Tick = lambda share: None
@@ -441,6 +482,21 @@ def check_distinct(settings: Any, *names: str) -> None:
         given = getattr(settings, name)
         if not given or len(set(given)) < len(given):
             raise ValueError(f"{name}: expected at least one, each once, got {given}")
+
+
+def check_engine(settings: Settings) -> None:
+    """Refuse a cluster that cannot be reached, or a device that its nodes cannot be given.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    if settings.engine == "local":
+        if settings.address is not None:
+            raise ValueError(f"address: engine 'local' has no use for {settings.address!r}")
+        return
+    if settings.device not in ("cpu", "cuda"):
+        raise ValueError(f"device: expected cpu or cuda for engine 'ray', got {settings.device!r}")
+    cluster.check(settings.address)
 
 
 def check_device(device: str) -> None:

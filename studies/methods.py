@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from studies import curves, findings, statistics
+from studies import curves, findings, processes, statistics
 from studies.data import SplitRule
 from studies.lab import METHODS, Lab, Settings, check_distinct, check_sizes
 from studies.page import Section
@@ -115,6 +115,7 @@ def run(config: Config) -> Path:
         ValueError: settings, data or weights that cannot be used.
         CellsFailedError: cells that failed; the others are reported.
     """
+    processes.check_alone("methods")
     check_distinct(config, "sizes", "methods", "seeds")
     lab = Lab(config)
     check_sizes("sizes", config.sizes, lab.tasks)
@@ -128,7 +129,7 @@ def run(config: Config) -> Path:
             )
     every = keys(config, lab)
     study = Run("methods", every, device=config.device, out=config.out, known=config.known)
-    cells = study.finish(lab.measure, lab.expected(every))
+    cells = study.finish(lab.measure, lab.expected(every), lab.spread())
     frame = findings.to_frame(lab.with_costs(cells))
     # A source that was enlarged again is told by its own size.
     seen = frame.assign(

@@ -9,7 +9,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
@@ -20,12 +21,16 @@ import torch
 from tqdm import tqdm
 
 import torchresample
+from studies import processes
 
 Cell = dict[str, Any]
 """One row of a study's table: its key (what was done), its outcome, and the environment."""
 
 Measure = Callable[[Cell, Callable[[float], None]], Cell]
 """From a cell's key to its outcome; calls its second argument with the share that is done."""
+
+Spread = Callable[[list[Cell]], Iterator[tuple[Cell, Cell]]]
+"""From cells' keys to keys and outcomes, in the order in which they are measured."""
 
 ROOT = Path("runs")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
@@ -79,6 +84,7 @@ def environment(device: str) -> Cell:
         "device": torch.cuda.get_device_name(device) if on_gpu else device,
         "cpu": processor(),
         "threads": torch.get_num_threads(),
+        "processes": processes.count(),
         "commit": commit(),
         "command": shlex.join(["python", *sys.orig_argv[1:]]),
     }
@@ -99,6 +105,14 @@ def as_text(key: Cell) -> dict[str, str]:
         for name, value in key.items()
         if value is not None and value != ""
     }
+
+
+def attempt(measure: Measure, key: Cell, tick: Callable[[float], None]) -> Cell:
+    """A cell's outcome, or its ``error`` in a line: one cell must not end the others."""
+    try:
+        return measure(key, tick)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
 def read_cells(table: Path, fields: Sequence[str]) -> dict[str, Cell]:
@@ -174,8 +188,8 @@ class Run:
         return known and known | key  # which a CSV file may have changed: 8 to 8.0
 
     def add(self, key: Cell, outcome: Cell) -> Cell:
-        """Keep a finished cell."""
-        cell = key | outcome | self.environment
+        """Keep a finished cell, in whose outcome may be the environment it was measured in."""
+        cell = key | outcome | self.environment | outcome
         self.cells.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path(key), json.dumps(cell) + "\n")
         return cell
@@ -185,7 +199,10 @@ class Run:
         return [key for key in self.keys if self.find(key) is None]
 
     def finish(
-        self, measure: Measure, expected: Callable[[Cell], float] = lambda key: 1.0
+        self,
+        measure: Measure,
+        expected: Callable[[Cell], float] = lambda key: 1.0,
+        spread: Spread | None = None,
     ) -> list[Cell]:
         """Measure the cells that are not there yet.
 
@@ -195,6 +212,7 @@ class Run:
         Args:
             measure: makes a cell's outcome.
             expected: how long a cell takes, in seconds or in any other unit, for the progress bar.
+            spread: measures the cells instead, in any order; they are kept in this process.
 
         Returns:
             One cell per key, in the order of the keys.
@@ -202,16 +220,15 @@ class Run:
         todo = self.todo()
         progress = Progress(len(self.keys) - len(todo), [expected(key) for key in todo])
         failed = {}
-        for key in todo:
-            try:
-                outcome = measure(key, progress.tick)
-            except Exception as error:  # one cell must not end the others
-                outcome = None
-                failed[self._identity(key)] = f"{type(error).__name__}: {error}".splitlines()[0]
-                progress.say(f"failed: {short(key)}: {failed[self._identity(key)]}")
-            if outcome is not None:
-                self.add(key, outcome)
-            progress.next(short(key))
+        one_by_one = ((key, attempt(measure, key, progress.tick)) for key in todo)
+        with closing(spread(todo) if spread and todo else one_by_one) as measured:
+            for key, outcome in measured:
+                if error := outcome.get("error"):
+                    failed[self._identity(key)] = error
+                    progress.say(f"failed: {short(key)}: {error}")
+                else:
+                    self.add(key, outcome)
+                progress.next(short(key), expected(key))
         progress.close()
         return [
             self.find(key) or key | {"error": failed[self._identity(key)]} | self.environment
@@ -252,9 +269,9 @@ class Progress:
         self.bar.n = self.done + share * self.expected[self.count]
         self.bar.refresh()
 
-    def next(self, what: str) -> None:
-        """Show that the cell at work is finished."""
-        self.done += self.expected[self.count]
+    def next(self, what: str, expected: float) -> None:
+        """Show that a cell is finished, which was expected to take so long."""
+        self.done += expected
         self.count += 1
         self.bar.n = self.done
         self.bar.set_description(f"{self.count}/{len(self.expected)} cells")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from studies import findings, statistics
+from studies import findings, processes, statistics
 from studies.data import SplitRule
 from studies.lab import Lab, Settings, check_distinct, check_sizes
 from studies.page import Section
@@ -121,12 +121,13 @@ def matrices(name: str, differences: pd.DataFrame) -> list[Section]:
 
 def run(config: Config) -> Path:
     """Measure, and write the report; returns the run folder."""
+    processes.check_alone("skew")
     check_distinct(config, "sizes", "pixels", "seeds")
     lab = Lab(config)
     check_sizes("sizes", config.sizes, lab.tasks)
     every = keys(config, lab)
     study = Run("skew", every, device=config.device, out=config.out, known=config.known)
-    cells = study.finish(lab.measure, lab.expected(study.todo()))
+    cells = study.finish(lab.measure, lab.expected(study.todo()), lab.spread())
     frame = findings.to_frame(cells)
     parts, intro = [], []
     for name, rows in findings.groups(frame):

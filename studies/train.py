@@ -9,9 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
+from studies import processes
 from studies.pixels import Augment, Views, normalise
+
+
+class DivergedError(ValueError):
+    """Weights are not finite after a training."""
+
 
 Optimiser = Literal["sgd", "adamw"]
 Precision = Literal["bf16", "float32"]
@@ -93,6 +99,9 @@ def train(
 ) -> None:
     """Train all weights in place; batch norm learns its statistics anew.
 
+    Under torchrun the processes share each batch, and gradients are those of the whole batch, but
+    that batch norm takes its statistics from the images of one process.
+
     Args:
         network: on ``device``.
         views: the training images, augmented.
@@ -102,33 +111,43 @@ def train(
         device: where to train.
         workers: processes that prepare images; 0 prepares them in this one.
         tick: called after every batch with the share that is done.
+
+    Raises:
+        DivergedError: weights that are not finite.
+        ValueError: fewer images in a batch than processes.
     """
     order = RandomSampler(views, generator=torch.Generator().manual_seed(seed))
+    batch = min(recipe.batch, len(views))
+    if batch < processes.count():
+        raise ValueError(f"batch: expected at least one image per process, got {batch} in all")
     # A last batch of a few images would give batch norm poor statistics.
     whole = len(views) >= recipe.batch
-    loader = DataLoader(views, recipe.batch, sampler=order, num_workers=workers, drop_last=whole)
+    shares = processes.Shares(BatchSampler(order, recipe.batch, drop_last=whole))
+    loader = DataLoader(views, batch_sampler=shares, num_workers=workers)
     steps = recipe.epochs * len(loader)
     optimiser = make_optimiser(network, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: learning_rate(step, steps, recipe.warmup)
     )
-    network.train()
+    shared = processes.share_gradients(network)
+    shared.train()
     for epoch in range(recipe.epochs):
         views.epoch = epoch
         for images, labels in loader:
             with torch.autocast(torch.device(device).type, torch.bfloat16, precision == "bf16"):
-                logits = network(normalise(images.to(device)))
+                logits = shared(normalise(images.to(device)))
                 loss = cross_entropy(
                     logits, labels.to(device), label_smoothing=recipe.label_smoothing
                 )
             optimiser.zero_grad()
-            loss.backward()
+            # Processes' gradients are averaged, and their shares of a batch may differ by an image.
+            (loss * (len(labels) * processes.count() / batch)).backward()
             optimiser.step()
             schedule.step()
             tick(schedule.last_epoch / steps)
     network.eval()
     if not all(p.isfinite().all() for p in network.parameters()):
-        raise ValueError(f"lr: training with {recipe.lr} diverged: weights are not finite")
+        raise DivergedError(f"lr: training with {recipe.lr} diverged: weights are not finite")
 
 
 @torch.inference_mode()

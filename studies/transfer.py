@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from studies import curves, findings, statistics
+from studies import curves, findings, processes, statistics
 from studies.data import Dataset, SplitRule
 from studies.lab import METHODS, Lab, Settings, check_distinct, check_sizes
 from studies.page import Section
@@ -155,6 +155,8 @@ def run(
 ) -> Path:
     """Measure, and write the report; returns the run folder.
 
+    Under torchrun only the first process does; the others train with it, and return ``out``.
+
     Args:
         config: what to measure.
         name: the study, for the folder.
@@ -165,8 +167,20 @@ def run(
         ValueError: settings, data or weights that cannot be used.
         CellsFailedError: cells that failed; the others are reported.
     """
-    lab = Lab(config, datasets, trained=config.mode != "scratch")
-    check(config, lab)
+    if config.mode == "linear" or config.engine != "local":
+        processes.check_alone(f"mode {config.mode} with engine {config.engine}")
+    with processes.joined(config.device):
+        lab = Lab(config, datasets, trained=config.mode != "scratch")
+        check(config, lab)
+        if processes.rank() == 0:
+            return _run(config, lab, name, more)
+        lab.follow()
+        return config.out
+
+
+def _run(
+    config: Config, lab: Lab, name: str, more: Callable[[pd.DataFrame, Lab], list[Section]]
+) -> Path:
     every = keys(config, lab)
     study = Run(name, every, device=config.device, out=config.out, known=config.known)
     todo = study.todo()
@@ -177,7 +191,7 @@ def run(
         total = timedelta(seconds=round(sum(map(expected, todo))))
         print(f"{len(todo)} of {len(every)} cells are left, about {total}")
         return study.folder
-    cells = study.finish(lab.measure, expected)
+    cells = study.finish(lab.measure, expected, lab.spread())
     frame = findings.to_frame(lab.with_costs(cells))
     sections = [*report(frame), *more(frame, lab)]
     sections.append(Section("The images", findings.describe_images(lab, config.sizes)))
