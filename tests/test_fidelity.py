@@ -553,3 +553,21 @@ def test_bad_input_is_named_and_leaves_nothing(folders, spoil, changes, words):
         fidelity.run(small(folders, **{"factors": ("1/2", "1/4")} | changes))
     assert "\n" not in str(caught.value)
     assert not Path("runs").exists()
+
+
+def test_the_committed_table_is_of_every_method(shared):
+    place = Path(fidelity.__file__).parent / "results" / "fidelity.csv"
+    frame = pd.read_csv(place, dtype={"factor": str})
+    every = {(v.like, v.name) for v in measures.variants(fidelity.LIKE, ())}
+    for _, cells in frame.groupby(["data", "factor"]):
+        assert set(zip(cells.like, cells.method, strict=True)) == every
+    # Signals do not depend on images: a few rows again.
+    for row in frame.sample(5).to_dict("records"):
+        found = measures.theory(fidelity.variant_of(row), measures.parse(row["factor"]))
+        assert {name: row[name] for name in found} == pytest.approx(found, abs=2e-6)
+    pool = measures.read_photographs(str(shared / "data" / "sr" / "set14"), [Fraction(1, 2)])
+    row = frame[(frame.data == pool.name) & (frame.factor == "1/3")].sample(1).to_dict("records")[0]
+    variant, up = fidelity.variant_of(row), row["up"]
+    found = measures.quality(pool, variant, Fraction(1, 3), up)
+    assert found["pixels"] == row["pixels"]
+    assert found["psnr"] == pytest.approx(row["psnr"], abs=2e-4)
