@@ -19,8 +19,12 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
+# Tests that start a cluster or several processes have both cores to themselves.
+ALONE := tests/test_cluster.py tests/test_torchrun.py
+
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 $(addprefix --ignore=,$(ALONE))
+	$(BIN)/python -m pytest $(ALONE)
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 tests/interpreted
 
 # The "pillow12" profile against the real Pillow 12, in an environment of its own.
