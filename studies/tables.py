@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from studies import findings, methods, statistics
+from studies import fidelity_findings, findings, methods, statistics
 from studies.page import markdown_table, replace_block
 from studies.providers import OURS
 from studies.run import write_atomically
@@ -77,9 +77,20 @@ def linear_resnet18() -> str:
     return markdown_table(pd.DataFrame(table))
 
 
+def fidelity_pillow() -> str:
+    """What Pillow's geometry makes of photographs and signals with each filter, best first."""
+    cells = pd.read_csv(RESULTS / "fidelity.csv")
+    table = fidelity_findings.printed(fidelity_findings.compare(cells))
+    rows = table[(table.like == "pillow") & ~table.method.str.endswith(":no-antialias")]
+    return markdown_table(
+        rows.drop(columns=["like", "cost (ms/MP)", "front"]).reset_index(drop=True)
+    )
+
+
 BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "speed": ("README.md", speed),
     "methods-dtd10": ("README.md", methods_dtd10),
+    "fidelity-pillow": ("studies/RESULTS.md", fidelity_pillow),
     "linear-resnet18": ("studies/RESULTS.md", linear_resnet18),
 }
 """The generated blocks of Markdown files: the file, and what makes the block."""
