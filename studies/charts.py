@@ -18,8 +18,9 @@ from studies.signals import Response
 
 T = TypeVar("T")
 
-DPI = 150
-"""Of all pictures: zone plates are placed pixel by pixel, as scaling would add patterns to them."""
+DPI = 72
+"""Pixels of a zone plate per inch. With a point for each, the page's SVG has them as they are, and
+wherever they are shown larger that is done smoothly: to leave some out would add patterns."""
 LINES, COLUMNS = 6, 4
 """Curves of a panel, and panels of a row."""
 FLOOR = -50.0
@@ -28,9 +29,11 @@ SAME = 1e-3
 """Amplitudes up to which responses are drawn as one."""
 ROUNDING = 2
 """Levels up to which zone plates are shown as one."""
-TILES, GAP, LINE = 10, 14, 13
+SHOWN = 80
+"""About the side in pixels of a resized zone plate."""
+TILES, GAP, LINE = 8, 10, 8
 """Zone plates of a row, pixels between them, and the height of a line of their names."""
-CAPTION = 180
+CAPTION = 150
 """Pixels that the zone plate's caption takes."""
 NAMES = 4
 """Methods that a label lists before it counts the rest."""
@@ -94,7 +97,7 @@ def draw_quality(table: pd.DataFrame) -> Figure:
     Args:
         table: columns ``like, method, antialias, psnr, cost, front``; the front is numbered.
     """
-    figure = Figure((10, 7), dpi=DPI, layout="constrained")
+    figure = Figure((10, 7), layout="constrained")
     axes = figure.add_subplot()
     front = table[table.front].sort_values("cost")
     axes.step(front.cost, front.psnr, where="post", color="0.6", lw=1, zorder=0)
@@ -142,7 +145,7 @@ def draw_responses(variants: Sequence[Variant], factor: Fraction) -> Figure:
         panels += [(title, chunk) for chunk in chunks]
         panels += [(title, [])] * (-len(chunks) % COLUMNS)
     rows = len(panels) // COLUMNS
-    figure = Figure((14, 5 * rows + 0.5), dpi=DPI, layout="constrained")
+    figure = Figure((14, 5 * rows + 0.5), layout="constrained")
     for axes, (title, chunk) in zip(figure.subplots(rows, COLUMNS).ravel(), panels, strict=True):
         if chunk:
             axes.set_title(title)
@@ -201,30 +204,30 @@ class _Sheet:
         self.pixels = np.full((height, width), 255.0)
         self.figure = Figure((width / DPI, height / DPI), dpi=DPI)
 
-    def write(self, text: str, x: int, y: int, size: float = 5.5) -> None:
+    def write(self, text: str, x: int, y: int, size: float = 6.5) -> None:
         height, width = self.pixels.shape
-        self.figure.text(x / width, 1 - y / height, text, va="top", fontsize=size, linespacing=1.15)
+        self.figure.text(x / width, 1 - y / height, text, va="top", fontsize=size, linespacing=1.1)
 
     def place(self, image: np.ndarray, text: str, x: int, y: int) -> None:
         h, w = image.shape
         self.pixels[y : y + h, x : x + w] = image
-        self.write(text, x, y + h + 3)
+        self.write(text, x, y + h + 2)
 
     def finish(self) -> Figure:
         axes = self.figure.add_axes((0, 0, 1, 1), zorder=-1)
-        axes.imshow(self.pixels, "gray", vmin=0, vmax=255, interpolation="none", aspect="auto")
+        axes.imshow(self.pixels, "gray", vmin=0, vmax=255, interpolation="auto", aspect="auto")
         axes.set_axis_off()
         return self.figure
 
 
 def draw_zone_plates(variants: Sequence[Variant], factor: Fraction) -> Figure:
     """A contact sheet: the zone plate, its ideal resize, and each different one."""
-    pairs = [zone_plate(variant, factor) for variant in variants]
+    pairs = [zone_plate(variant, factor, SHOWN) for variant in variants]
     plate = pairs[0][0].numpy()
     results = zip(variants, (result.int().numpy() for _, result in pairs), strict=True)
     tiles = grouped(list(results), lambda a, b: np.abs(a - b).max() <= ROUNDING)
     h, w = tiles[0][1].shape
-    tiles = [(textwrap.wrap(name, w // 6), tile) for name, tile in tiles]
+    tiles = [(textwrap.wrap(name, w // 4), tile) for name, tile in tiles]
     rows = [tiles[i : i + TILES] for i in range(0, len(tiles), TILES)]
     tops = [5 * GAP + max(plate.shape[0], h) + 2 * LINE]
     for row in rows:
@@ -232,7 +235,7 @@ def draw_zone_plates(variants: Sequence[Variant], factor: Fraction) -> Figure:
     width = max(TILES * (w + GAP), plate.shape[1] + w + 2 * CAPTION) + GAP
     sheet = _Sheet(width, tops[-1])
     title = f"Zone plate, resized by {factor}; plain: without antialiasing"
-    sheet.write(title, GAP, GAP, 9)
+    sheet.write(title, GAP, GAP, 11)
     edge = "the zone plate: half a cycle per\npixel in the middle of each edge"
     sheet.place(plate, edge, GAP, 3 * GAP)
     words = "ideal: frequencies up to the limit and\nno others; all that shows besides is wrong"

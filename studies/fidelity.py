@@ -132,7 +132,7 @@ def sections(frame: pd.DataFrame, table: pd.DataFrame) -> list[Section]:
             ("Zone plates", charts.draw_zone_plates),
         ):
             found.append(Section(f"{what} at {factor}", figures=[draw(measured, parse(factor))]))
-    return found
+    return [*found, Section("How it was measured", findings.DEFINITIONS)]
 
 
 def report(study: Run, cells: list[Cell]) -> Path:

@@ -241,9 +241,9 @@ def flat_error(variant: Variant, factor: Fraction) -> int:
     return int((result.int() - torch.arange(256)[:, None, None, None]).abs().max())
 
 
-def zone_plate(variant: Variant, factor: Fraction) -> tuple[Tensor, Tensor]:
-    """The zone plate ``[H, W]`` uint8, and what a variant makes of it."""
-    side = round(ZONE / factor) // factor.denominator * factor.denominator
+def zone_plate(variant: Variant, factor: Fraction, resized: int = ZONE) -> tuple[Tensor, Tensor]:
+    """The zone plate ``[H, W]`` uint8, and what a variant makes of it: about ``resized`` pixels."""
+    side = round(resized / factor) // factor.denominator * factor.denominator
     plate = signals.zone_plate(side)
     return plate, variant.resize(plate[None], scaled(plate, factor))[0]
 
