@@ -89,6 +89,13 @@ class Dataset:
     held_out: np.ndarray  # [N] bool: the validation images
 
     @cached_property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Height and width of each image."""
+        return getattr(self.images, "shapes", None) or [
+            (image.shape[1], image.shape[2]) for image in self.images
+        ]
+
+    @cached_property
     def image_digests(self) -> list[str]:
         """SHA-256 of each image's file, or of its pixels where it has none."""
         return getattr(self.images, "digests", None) or [digest([x]) for x in self.images]

@@ -206,7 +206,7 @@ def describe_images(lab: Lab, sizes: Sequence[int]) -> list[str]:
     lines = []
     for dataset in dict.fromkeys(task.dataset.name for task in lab.tasks):
         images = next(task.dataset for task in lab.tasks if task.dataset.name == dataset)
-        sides = np.array([min(image.shape[1:]) for image in images.images])
+        sides = np.array([min(shape) for shape in images.shapes])
         small = [f"{size} px: {n}" for size in sizes if (n := int((sides < size).sum()))]
         if small:
             lines.append(

@@ -21,7 +21,7 @@ from studies.data import Dataset, SplitRule, read
 from studies.models import Backbone, open_backbone
 from studies.outcomes import pack
 from studies.pixels import ORIGINAL, Pixels, Views
-from studies.run import ROOT, Cell, Run, Spread, environment, processor
+from studies.run import ROOT, Cell, Run, Spread, processor
 from studies.train import Classifier, DivergedError, Precision, Recipe, outputs, train
 
 METHODS = ("nearest", "bilinear:no-antialias", "bilinear", "bicubic", "lanczos3", "box")
@@ -135,6 +135,8 @@ class Lab:
             for source, dataset in zip(sources, datasets, strict=True)
             for weights, backbone in backbones
         ]
+        self._costs = Run("cost", [], device=settings.device, out=settings.out)
+        self._found: dict[str, Cell] = {}  # costs, by their keys as text
         self._features = Kept(settings.memory * 2**30)
         self._trained: tuple[Cell, Any] = ({}, None)
 
@@ -220,7 +222,7 @@ class Lab:
 
     def _machine(self, task: Task) -> Cell:
         """A network and where it runs."""
-        here = environment(self.settings.device)
+        here = self._costs.environment
         return {
             "network": task.backbone.name,
             "stages": task.backbone.stages,
@@ -229,8 +231,11 @@ class Lab:
         }
 
     def _cost(self, what: str, key: Cell, measure: Callable[[], Cell]) -> Cell:
-        run = Run("cost", [], {"what": what}, device=self.settings.device, out=self.settings.out)
-        return run.find(key) or run.add(key, measure())
+        key = {"what": what} | key
+        text = str(key)
+        if text not in self._found:
+            self._found[text] = self._costs.find(key) or self._costs.add(key, measure())
+        return self._found[text]
 
     def with_costs(self, cells: list[Cell]) -> list[Cell]:
         """The cells with the columns ``cost_*``: of serving at ``test_size``, of training at
@@ -320,10 +325,22 @@ class Lab:
     def measure(self, key: Cell, tick: Callable[[float], None] = lambda share: None) -> Cell:
         """Train for a cell and validate; cells that differ in ``test_*`` only share a training."""
         task = self.task(key)
+        _, val_at = task.dataset.split(key["split"], key["seed"])
+        held_out = np.zeros(len(task.dataset.labels), dtype=bool)
+        held_out[val_at] = True
+        outcome = self._drift if key["mode"] == "none" else self._accuracy
+        return {
+            "n": len(val_at),
+            **outcome(task, key, tick),
+            "val": pack(held_out),
+            "data_from": task.data_from,
+            "weights_from": task.weights_from,
+        }
+
+    def _accuracy(self, task: Task, key: Cell, tick: Tick) -> Cell:
+        """Train, and answer for the validation images and for those that were trained on."""
         dataset = task.dataset
         train_at, val_at = dataset.split(key["split"], key["seed"])
-        if key["mode"] == "none":
-            return self._drift(task, key, val_at, tick)
         labels = dataset.labels.copy()
         if key["labels"] == "shuffled":
             labels[train_at] = np.random.default_rng(key["seed"]).permutation(labels[train_at])
@@ -335,22 +352,17 @@ class Lab:
         predict = self._trained[1]
         shown, served = pixels_of(key)
         right = predict(served)[val_at] == dataset.labels[val_at]
-        held_out = np.zeros(len(labels), dtype=bool)
-        held_out[val_at] = True
         return {
-            "n": len(val_at),
             "top1": float(right.mean()),
             "train_top1": float((predict(shown)[train_at] == labels[train_at]).mean()),
             "chance": float(np.bincount(dataset.labels[val_at]).max() / len(val_at)),
-            "val": pack(held_out),
             "right": pack(right),
-            "data_from": task.data_from,
-            "weights_from": task.weights_from,
         }
 
-    def _drift(self, task: Task, key: Cell, val_at: np.ndarray, tick: Tick) -> Cell:
-        """How far a whole classifier's answers are from those at the original resolution."""
+    def _drift(self, task: Task, key: Cell, tick: Tick) -> Cell:
+        """Compare a whole classifier's answers with those at the original resolution."""
         dataset, classifier = task.dataset, task.backbone.classifier
+        _, val_at = dataset.split(key["split"], key["seed"])
         original = Pixels(ORIGINAL, None, key["like"])
         logits = []
         for pixels in (original, pixels_of(key)[0]):
@@ -360,19 +372,12 @@ class Lab:
                 logits.append(classifier(here).double().log_softmax(1).cpu())
         agrees = (logits[0].argmax(1) == logits[1].argmax(1)).numpy()
         divergence = (logits[0].exp() * (logits[0] - logits[1])).sum(1).mean()
-        outcome = {"n": len(val_at), "agreement": float(agrees.mean()), "kl": float(divergence)}
+        outcome = {"agreement": float(agrees.mean()), "kl": float(divergence)}
         if logits[1].shape[1] == len(dataset.classes):
             # The classes of folders are in alphabetical order, as are those of CIFAR-10.
             right = logits[1].argmax(1).numpy() == dataset.labels[val_at]
             outcome |= {"top1": float(right.mean()), "hits": pack(right)}
-        held_out = np.zeros(len(dataset.labels), dtype=bool)
-        held_out[val_at] = True
-        return outcome | {
-            "val": pack(held_out),
-            "right": pack(agrees),
-            "data_from": task.data_from,
-            "weights_from": task.weights_from,
-        }
+        return outcome | {"right": pack(agrees)}
 
     def _head(
         self, task: Task, key: Cell, train_at: np.ndarray, labels: np.ndarray, tick: Tick

@@ -67,11 +67,11 @@ def check_originals(lab: Lab) -> None:
     """
     for task in lab.tasks:
         images, least = task.dataset.images, task.backbone.stride
-        for i, image in enumerate(images):
-            if min(image.shape[1:]) < least:
+        for i, shape in enumerate(task.dataset.shapes):
+            if min(shape) < least:
                 raise ValueError(
                     f"data: image {images.paths[i] if images.paths else i} must have at least "
-                    f"{least} px a side for {task.backbone.name}, has {tuple(image.shape[1:])}"
+                    f"{least} px a side for {task.backbone.name}, has {shape}"
                 )
 
 

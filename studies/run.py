@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise
 
 
+@cache
 def commit() -> str:
-    """The checkout's commit, marked where the code differs from it."""
+    """Return the checkout's commit when this was first asked, marked where the code differs."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         done = subprocess.run(
@@ -65,8 +67,9 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+@cache
 def processor() -> str:
-    """The CPU's name, as the system tells it."""
+    """Return the CPU's name, as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

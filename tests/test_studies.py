@@ -152,7 +152,7 @@ def test_head_separates_what_is_separable_and_nothing_else():
 
 
 def test_identical_pixels_under_two_names_are_no_difference(folder):
-    """bspline interpolates nothing, but pillow and pillow12 differ in no byte of squares."""
+    """The profiles pillow and pillow12 have the same bytes for squares."""
     config = small_transfer(
         folder,
         like=("pillow", "pillow12"),
@@ -194,7 +194,7 @@ def test_a_crop_alone_does_not_look_like_a_size(tmp_path):
     assert not found.method.isin([WHOLE]).any()
 
 
-def test_shuffled_labels_land_at_chance(folder):
+def test_a_control_is_trained_on_shuffled_labels_and_told(folder):
     config = small_transfer(folder, mode="linear", epochs=None)
     place = transfer.run(config)
     frame = pd.read_csv(place / "results.csv")
