@@ -43,7 +43,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 def grouped(
     items: Sequence[tuple[Variant, T]], same: Callable[[T, T], bool]
 ) -> list[tuple[str, T]]:
-    """What differs, in order, each under the names of all that equal it."""
+    """Group equal items, in order, each under the names of all that equal it."""
     groups: list[tuple[list[Variant], T]] = []
     for variant, item in items:
         for members, first in groups:
@@ -81,7 +81,7 @@ def label(members: Sequence[Variant]) -> str:
 
 
 def pareto(cost: pd.Series, gain: pd.Series) -> pd.Series:
-    """Whether nothing else gains more at no more cost, or as much at less."""
+    """Tell whether nothing else gains more at no more cost, or as much at less."""
     return pd.Series(
         [
             not (((cost <= c) & (gain > g)) | ((cost < c) & (gain >= g))).any()

@@ -138,7 +138,7 @@ def _measure(made: list, group: Sequence[Cell]) -> list[Cell]:
 
 @lru_cache(1)
 def _opened(made: Any) -> tuple[Any, Cell]:
-    """What measures, and the environment, but for the command, which began elsewhere."""
+    """Return the lab of this process, and its environment without the command."""
     import ray
 
     make, device, folder = ray.get(made)

@@ -86,7 +86,7 @@ def of_network(network: Classifier, size: int, precision: Precision, device: str
 
 
 def of_pixels(images: Sequence[Tensor], pixels: Pixels) -> Cell:
-    """How many of a data set's images are resized per second, in one thread.
+    """Measure how many of a data set's images are resized per second, in one thread.
 
     Decoding counts where the method has the decoder reduce the image; else it is not measured.
     """

@@ -54,7 +54,7 @@ def find_duplicates(dataset: Dataset) -> pd.DataFrame:
 
 
 def describe_duplicates(dataset: Dataset) -> str:
-    """What was found, in a sentence that names the first pairs."""
+    """Describe the duplicates in a sentence that names the first pairs."""
     pairs = find_duplicates(dataset)
     if pairs.empty:
         return f"{dataset.name}: no duplicates among {len(dataset.labels)} images."

@@ -88,7 +88,7 @@ def check(config: Config) -> None:
 
 
 def keys(config: Config, pools: list[Photographs]) -> list[Cell]:
-    """What tells the cells apart: data set, factor, profile, method."""
+    """List the keys of all cells: data set, factor, profile, method."""
     return [
         {"data": pool.name, "data_digest": pool.digest, "factor": factor, "up": config.up}
         | {"like": variant.like, "method": variant.name, "antialias": variant.antialias}

@@ -105,7 +105,7 @@ def _names(rows: pd.DataFrame) -> str:
 
 
 def per_image(frame: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
-    """By profile and method the mean PSNR over factors of each image, of all data sets."""
+    """Average each image's PSNR over factors, by profile and method."""
     rows = shrinking(frame)
     rows = rows.assign(each=[np.array(text.split(), float) for text in rows.psnr_images])
     return {
@@ -115,7 +115,7 @@ def per_image(frame: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
 
 
 def quality_words(frame: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """What keeps most, what does so cheaply, and where the default stands."""
+    """Say what keeps most, what does so cheaply, and where the default stands."""
     best, worst, each = table.iloc[0], table.iloc[-1], per_image(frame)
     n = len(each[best.like, best.method])
     factors = ", ".join(shrinking(frame).factor.unique())
@@ -169,7 +169,7 @@ def enlarging_words(frame: pd.DataFrame) -> list[str]:
 
 
 def antialias_words(frame: pd.DataFrame) -> list[str]:
-    """What antialiasing gains at each factor below 1, over methods measured with and without."""
+    """Say what antialiasing gains at each factor below 1."""
     lines = []
     for factor, rows in frame.groupby("factor", sort=False):
         if parse(factor) > 1:
@@ -188,7 +188,7 @@ def antialias_words(frame: pd.DataFrame) -> list[str]:
 
 
 def shift_words(frame: pd.DataFrame) -> list[str]:
-    """Which results do not lie where they should."""
+    """Name the methods whose results are shifted."""
     rows = frame.drop_duplicates(["factor", "like", "method"])
     moved = rows[(rows.shift_x.abs() > STILL) | (rows.shift_y.abs() > STILL)]
     lines = []
@@ -236,7 +236,7 @@ def signal_words(frame: pd.DataFrame, table: pd.DataFrame) -> list[str]:
 
 
 def light_words(table: pd.DataFrame) -> list[str]:
-    """What linear light costs and keeps, against the same methods of Pillow's profile."""
+    """Compare linear light with the same methods of Pillow's profile."""
     rows = table[table.antialias].set_index("method")
     pair = [rows[rows.like == like] for like in ("pillow", "linear-light")]
     ours, theirs = (half.loc[pair[0].index.intersection(pair[1].index)] for half in pair)
@@ -252,7 +252,7 @@ def light_words(table: pd.DataFrame) -> list[str]:
 
 
 def same_words(frame: pd.DataFrame) -> list[str]:
-    """Which methods have the same pixels in every cell."""
+    """Name the methods that have the same pixels in every cell."""
     names = frame.assign(name=frame.like + " " + frame.method)
     digests = names.groupby("name", sort=False).pixels.agg(" ".join)
     groups = [", ".join(at.index) for _, at in digests.groupby(digests, sort=False) if len(at) > 1]
@@ -260,7 +260,7 @@ def same_words(frame: pd.DataFrame) -> list[str]:
 
 
 def trust_words(frame: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Whether scores and data sets agree, and how much times vary."""
+    """Say whether scores and data sets agree, and how much times vary."""
     main, lines = shrinking(frame), []
     sets = main.pivot_table("psnr", ["like", "method"], "data", sort=False)
     for what, scores in (
@@ -279,7 +279,7 @@ def trust_words(frame: pd.DataFrame, table: pd.DataFrame) -> list[str]:
 
 
 def intro(frame: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """What matters most, the most important first."""
+    """List what matters most, the most important first."""
     return quality_words(frame, table) + antialias_words(frame)
 
 

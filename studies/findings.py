@@ -81,7 +81,7 @@ def size_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def methods_at_each_size(rows: pd.DataFrame) -> pd.DataFrame:
-    """Every method against the reference at the same size; all sizes are one family."""
+    """Compare every method with the reference at the same size; all sizes are one family."""
     found = []
     for _, at in like_for_like(rows).groupby("size", sort=True):
         reference = at[(at.method == REFERENCE) & (at.like == at.like.iloc[0])]
@@ -91,7 +91,7 @@ def methods_at_each_size(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def sizes_of_each_method(rows: pd.DataFrame) -> pd.DataFrame:
-    """Every size against the largest one of the same method; all methods are one family."""
+    """Compare every size with the largest one of its method; all methods are one family."""
     found = []
     for _, of in like_for_like(rows).groupby(["method", "like"], sort=False):
         largest = of[of["size"] == of["size"].max()]
@@ -106,7 +106,7 @@ def points(row: pd.Series) -> str:
 
 
 def describe_methods(rows: pd.DataFrame) -> list[str]:
-    """Where the filter matters, against the reference method."""
+    """Say where another filter than the reference makes a difference."""
     found = methods_at_each_size(rows)
     if found.empty:
         return []
@@ -170,7 +170,7 @@ def describe_gap(rows: pd.DataFrame) -> list[str]:
 
 
 def describe_controls(frame: pd.DataFrame) -> list[str]:
-    """Whether training on shuffled labels lands at chance."""
+    """Say whether training on shuffled labels lands at chance."""
     lines = []
     controls = frame[(frame.labels == "shuffled") & frame.right.notna()]
     for (data, network, _), rows in controls.groupby(GROUP, sort=False, dropna=False):

@@ -263,7 +263,7 @@ def with_alpha(x: Tensor) -> Tensor:
 
 
 def deterministic(config: Config, key: Cell) -> Cell:
-    """Whether gradients of one case are the same bits every time."""
+    """Tell whether gradients of one case are the same bits every time."""
     x, size = images(config, key)
     x = x[:8].requires_grad_()
     y = tr.resize(x, size, key["method"], like="torch")

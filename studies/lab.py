@@ -28,7 +28,11 @@ METHODS = ("nearest", "bilinear:no-antialias", "bilinear", "bicubic", "lanczos3"
 BATCH = 64
 """Images in a forward pass."""
 HEAD_C = 0.01
-"""Inverse strength of the linear head's L2 penalty, on standardised features."""
+"""Inverse strength of the linear head's L2 penalty, on standardised features.
+
+Of 1e-4 to 1 (five splits, 64 and 224 px, ResNet-18) it was at most 1.8 points below the best on
+textures, flowers, dogs, aerial and satellite scenes, and 3.3 points on 36 X-rays.
+"""
 
 Mode = Literal["finetune", "linear", "scratch", "none"]
 FROZEN = ("linear", "none")
@@ -154,7 +158,7 @@ class Lab:
         labels: Literal["given", "shuffled"] = "given",
         recipe: Recipe | None = None,
     ) -> Cell:
-        """What tells a cell from all others: data, network, pixels, seeds and the recipe.
+        """Make a cell's key: data, network, pixels, seeds and the recipe.
 
         Args:
             task: network and data.
@@ -215,7 +219,7 @@ class Lab:
         )
 
     def cost_of_pixels(self, dataset: Dataset, pixels: Pixels) -> Cell:
-        """How fast a data set's images are resized; see ``costs.of_pixels``."""
+        """Measure how fast a data set's images are resized; see ``costs.of_pixels``."""
         key = {"data_digest": dataset.digest[:16], "cpu": processor()}
         key |= dataclasses.asdict(pixels)
         return self._cost("pixels", key, lambda: costs.of_pixels(dataset.images, pixels))
@@ -282,7 +286,7 @@ class Lab:
         return seconds
 
     def _work(self, key: Cell) -> list:
-        """What cells that share their slowest part have in common."""
+        """Return what is equal in cells that share their slowest part."""
         apart = ("seed", "split", "labels") if key["mode"] in FROZEN else ()
         return [
             value
@@ -293,7 +297,7 @@ class Lab:
     # Measuring.
 
     def spread(self) -> Spread | None:
-        """What measures cells on a cluster, where ``settings.engine`` asks for one."""
+        """Return what measures cells on a cluster, if ``settings.engine`` asks for one."""
         if self.settings.engine == "local":
             return None
         alone = dataclasses.replace(self.settings, engine="local", address=None)
@@ -420,7 +424,7 @@ class Lab:
     def features(
         self, task: Task, pixels: Pixels, precision: Precision, tick: Tick = lambda share: None
     ) -> np.ndarray:
-        """What the frozen network makes of every image of a data set, ``[N, width]``."""
+        """Compute the frozen network's features of all images of a data set, ``[N, width]``."""
         what = (task.dataset.digest, task.backbone.digest, task.backbone.stages, pixels, precision)
         if what not in self._features:
             dataset, settings = task.dataset, self.settings

@@ -156,7 +156,7 @@ def read_photographs(folder: str, factors: list[Fraction]) -> Photographs:
 
 
 def unit(factor: Fraction) -> int:
-    """What must divide the sides of an image that is resized there and back."""
+    """Return the number that must divide an image's sides, for it to return at its size."""
     return max(factor.as_integer_ratio())
 
 
@@ -166,7 +166,7 @@ def luma(image: Tensor) -> np.ndarray:
 
 
 def round_trip(image: Tensor, variant: Variant, factor: Fraction, up: str) -> tuple[Tensor, Tensor]:
-    """What the variant makes, and the result at the image's size, uint8 as all that is between.
+    """Resize there and back; returns the variant's result, and the one of the image's size.
 
     A factor below 1: the variant shrinks, Pillow's method ``up`` enlarges.
     Above 1: Pillow's box shrinks, the variant enlarges.
@@ -214,7 +214,7 @@ def respond(variant: Variant, factor: Fraction) -> signals.Response:
 
 @cache
 def theory(variant: Variant, factor: Fraction) -> Cell:
-    """What a variant does to signals: see ``signals`` for the definitions."""
+    """Measure what a variant does to signals; see ``signals`` for the definitions."""
     across = respond(variant, factor)
     values = {
         "aliasing": across.aliasing(),

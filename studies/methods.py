@@ -76,7 +76,7 @@ def check_originals(lab: Lab) -> None:
 
 
 def against_original(rows: pd.DataFrame) -> pd.DataFrame:
-    """Every size and method against the same square at its own resolution, as one family."""
+    """Compare all sizes and methods with the same square at its own resolution, as one family."""
     original = rows[rows.method == ORIGINAL]
     return statistics.against(rows[rows.method != WHOLE], original, findings.CELL)
 
@@ -94,7 +94,7 @@ def describe_originals(rows: pd.DataFrame) -> list[str]:
 
 
 def describe_against_original(rows: pd.DataFrame) -> list[str]:
-    """Which sizes lose accuracy against the original resolution, and with which methods."""
+    """Say which sizes and methods lose accuracy against the original resolution."""
     found = against_original(rows)
     lines = []
     for size, at in found.groupby("size", sort=True):
@@ -169,7 +169,7 @@ def draw(rows: pd.DataFrame, title: str, what: str) -> Figure:
 
 
 def describe_drift(name: str, rows: pd.DataFrame) -> list[str]:
-    """How often answers stay as they are at the original resolution, per size."""
+    """Say how often answers stay as they are at the original resolution, per size."""
     rows = rows[~rows.method.isin((ORIGINAL, WHOLE))]
     lines = []
     for size, at in rows.groupby("size", sort=True):

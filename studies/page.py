@@ -181,7 +181,7 @@ def _anchors(headings: Sequence[str]) -> list[str]:
 
 
 def describe_run(frame: pd.DataFrame) -> dict[str, str]:
-    """What the cells were measured with; a resumed run may hold several versions."""
+    """List what the cells were measured with; a resumed run may hold several versions."""
     found = {}
     for column in RAN:
         values = frame[column].dropna().unique() if column in frame else ()

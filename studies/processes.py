@@ -22,7 +22,7 @@ WAIT = timedelta(days=7)
 
 
 def count() -> int:
-    """How many processes share a training."""
+    """Return how many processes share a training."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
@@ -79,7 +79,7 @@ def announce(work: Any) -> None:
 
 
 def announced() -> Iterator[Any]:
-    """What the first process announces, until nothing is left."""
+    """Yield what the first process announces, until nothing is left."""
     while True:
         work = [None]
         distributed.broadcast_object_list(work, 0, device=torch.device("cpu"))

@@ -127,7 +127,7 @@ def draw_recall(axes: Axes, rows: pd.DataFrame, labels: np.ndarray, method: str)
 
 
 def describe_theory(rows: pd.DataFrame, labels: np.ndarray) -> list[str]:
-    """How far measurement and theory are apart, in words."""
+    """Say how far measurement and theory are apart."""
     lines = []
     for method, at in rows.groupby("method", sort=False):
         right = np.stack([recall(row, labels) for _, row in at.iterrows()])  # [cells, frequencies]

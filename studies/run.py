@@ -78,7 +78,7 @@ def processor() -> str:
 
 
 def environment(device: str) -> Cell:
-    """What a result depends on besides its key."""
+    """Return what a result depends on besides its key: versions, machine, command."""
     on_gpu = torch.device(device).type == "cuda"
     return {
         "torchresample": torchresample.__version__,

@@ -93,7 +93,7 @@ class Response:
         return -20 * math.log10(self.gain_at(0.5))
 
     def shift(self) -> float:
-        """How far the result lies to the right of (below) where it should, in output pixels.
+        """Return how many output pixels the result lies too far right (too far down).
 
         It is the mean over the frequencies up to a quarter of the limit.
         """
@@ -104,7 +104,7 @@ class Response:
 
 
 def _blocks(factor: Fraction) -> int:
-    """How often the pattern of both grids repeats within the pixels that are evaluated."""
+    """Count how often the pattern of both grids repeats within the pixels evaluated."""
     return 2 ** math.ceil(math.log2(CORE / min(factor.as_integer_ratio())))
 
 
@@ -135,7 +135,7 @@ def respond(resample: Resample, factor: Fraction) -> Response:
 
 
 def overshoot(resample: Resample, factor: Fraction) -> float:
-    """How far a step from 0.25 to 0.75 is overshot, in percent of its height.
+    """Measure how far a step from 0.25 to 0.75 is overshot, in percent of its height.
 
     It is the most over every place that the step can have between output pixels.
     """

@@ -74,7 +74,7 @@ def keys(config: Config, lab: Lab) -> list[Cell]:
 
 
 def served_otherwise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Every pair against the same training served as it was trained; all pairs are one family."""
+    """Compare every pair with the same training served as it was trained, as one family."""
     found = []
     for _, of in rows.groupby(["method", "like", "size"], sort=False):
         found.append(statistics.against(of, findings.like_for_like(of), findings.CELL))

@@ -151,7 +151,7 @@ class _Spread:
 
 
 def _pool(family: Sequence[_Spread]) -> tuple[float, float]:
-    """How much seeds vary more than single pairs do, over a family, and the degrees of freedom.
+    """Estimate how much more seeds vary than single pairs, over a family, and its freedom.
 
     Two or three seeds say next to nothing of their own variance: alone, they would call small
     differences settled by luck, and leave large ones open.
@@ -165,7 +165,7 @@ def _pool(family: Sequence[_Spread]) -> tuple[float, float]:
 
 
 def _count(change: np.ndarray) -> tuple[int, int]:
-    """How many outcomes were lost, and gained."""
+    """Count the outcomes that were lost, and gained."""
     return int((change == -1).sum()), int((change == 1).sum())
 
 

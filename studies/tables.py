@@ -78,7 +78,7 @@ def linear_resnet18() -> str:
 
 
 def fidelity_pillow() -> str:
-    """What Pillow's geometry makes of photographs and signals with each filter, best first."""
+    """Tabulate what each filter in Pillow's geometry makes of photographs and signals."""
     cells = pd.read_csv(RESULTS / "fidelity.csv")
     table = fidelity_findings.printed(fidelity_findings.compare(cells))
     rows = table[(table.like == "pillow") & ~table.method.str.endswith(":no-antialias")]

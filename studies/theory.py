@@ -31,7 +31,7 @@ def kept(frequencies: Sequence[int], size: int) -> list[int]:
 def responses(
     frequencies: Sequence[int], side: int, size: int, method: str, like: str
 ) -> tuple[list[float], float]:
-    """What a resize leaves of the amplitude of a wave of each frequency, and of white noise."""
+    """Measure what a resize leaves of the amplitude of each wave, and of white noise."""
 
     def along_rows(lines: torch.Tensor) -> torch.Tensor:  # [N, side] -> [N, size, size]
         image = lines[:, None].expand(-1, side, side)

@@ -161,7 +161,7 @@ def outputs(
     batch: int,
     tick: Callable[[float], None] = lambda share: None,
 ) -> np.ndarray:
-    """What a network makes of images, ``[N, K]`` float32, in the order of ``views``."""
+    """Compute a network's outputs for images, ``[N, K]`` float32, in the order of ``views``."""
     rows = []
     loader = DataLoader(views, batch, num_workers=workers)
     for images, _ in loader:

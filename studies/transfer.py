@@ -96,7 +96,7 @@ def recipe_of(config: Config) -> Recipe | None:
 
 
 def conditions(config: Config) -> Iterator[tuple[Pixels, Pixels]]:
-    """What is trained on and what is validated on, for every cell of a network and seed."""
+    """Yield the pixels to train on and to validate on, for every cell of a network and seed."""
     for size, like, method in product(config.sizes, config.like, config.methods):
         if method in (ORIGINAL, WHOLE):
             raise ValueError(f"methods: expected methods that resize, got {method!r}")
